@@ -31,8 +31,7 @@ from simulator.forward.registration import (
 from simulator.stats.confidence_sequence import sessions_to_find
 from simulator.stats.metrics import PERIODS
 from simulator.stats.series import Floats, Undefined
-from simulator.store.connection import store_place
-from simulator.store.database import Store
+from simulator.store.database import open_store
 from simulator.store.events import Event
 from simulator.workspace import Workspace
 
@@ -167,7 +166,7 @@ def read_facts(workspace: Workspace, name: str = "last") -> tuple[Path, ForwardF
     """
     folder = find_folder(workspace.reports, name)
     run = folder.name.rpartition("-")[2]
-    with Store(store_place(workspace.registry)) as store:
+    with open_store(workspace) as store:
         stored = store.of_forward(run)
         if (folder / FILE).exists():
             said = read_registration(folder / FILE)

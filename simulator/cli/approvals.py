@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.cli.options import AS_JSON, Real, open_store
+from simulator.cli.options import AS_JSON, Real
 from simulator.cli.output import print_result
 from simulator.printing import say
 
@@ -47,6 +47,7 @@ def list_waiting(ctx: click.Context, every: bool, as_json: bool) -> None:
     """Show trades that wait. Exit code 5 where an account could not be checked."""
     from simulator.forward.approvals import read_approvals
     from simulator.forward.status import find_unchecked
+    from simulator.store.database import open_store
 
     with open_store(ctx.obj) as store:
         found = [one for one in read_approvals(store) if every or one.state == "waiting"]
@@ -133,6 +134,7 @@ def _answer(
 
     from simulator.errors import SimError
     from simulator.forward.approvals import answer, read_approvals
+    from simulator.store.database import open_store
 
     rows, failed = [], {}
     with open_store(ctx.obj) as store:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from simulator.cli.options import AS_JSON, open_store
+from simulator.cli.options import AS_JSON
 from simulator.printing import say
 from simulator.report.renderers.progress import progress_bar
 
@@ -27,6 +27,8 @@ def db() -> None:
 @click.pass_obj
 def init(workspace: Workspace) -> None:
     """Make the tables. `sim run` does so too when it needs them."""
+    from simulator.store.database import open_store
+
     with open_store(workspace) as store:
         made = store.init()
         now = store.status()
@@ -37,6 +39,8 @@ def init(workspace: Workspace) -> None:
 @click.pass_obj
 def upgrade(workspace: Workspace) -> None:
     """Bring an older database to the newest revision, rows kept."""
+    from simulator.store.database import open_store
+
     with open_store(workspace) as store:
         before, after = store.upgrade()
         url = store.status().url
@@ -49,6 +53,8 @@ def upgrade(workspace: Workspace) -> None:
 @click.pass_obj
 def status(workspace: Workspace, as_json: bool) -> None:
     """Show where the store lies, its revision, rows of each table and size. Changes nothing."""
+    from simulator.store.database import open_store
+
     with open_store(workspace) as store:
         now = store.status()
     if as_json:
@@ -72,6 +78,7 @@ def rebuild(workspace: Workspace, as_json: bool) -> None:
     Run folders in reports/ that are not recorded, as after a store was deleted, are recorded first.
     """
     from simulator.evidence.unrecorded import record_unrecorded
+    from simulator.store.database import open_store
 
     with open_store(workspace) as store:
         recorded = record_unrecorded(store, workspace.reports)
@@ -107,7 +114,12 @@ def backup(workspace: Workspace, file: Path) -> None:
 @click.option("--force", is_flag=True, help="Put it in the place of a store that holds events.")
 @click.pass_obj
 def restore(workspace: Workspace, file: Path, force: bool) -> None:
-    """Put the store of a backup FILE in place, here or on the server of DATABASE_URL: all of it or nothing."""
+    """Put the store of a backup FILE in place, here or on the server of DATABASE_URL: all of it or nothing.
+
+    With --force a backup of what was there is made first, in a file beside it.
+    """
+    from datetime import UTC, datetime
+
     from simulator.errors import UsageError
     from simulator.forward.switches import read_heartbeats
     from simulator.store.backup import restore as put_back
@@ -118,8 +130,11 @@ def restore(workspace: Workspace, file: Path, force: bool) -> None:
             raise UsageError(
                 "a loop writes to the store", where=heart.run, mend=f"`sim forward stop {heart.run}` first"
             )
-    count = put_back(file, store_place(workspace.registry), force)
-    say(f"{count:,} events are back; `sim db rebuild` checks the tables")
+    keep = workspace.registry.with_name(f"sim-before-{datetime.now(UTC):%Y%m%dT%H%M%S}.sqlite") if force else None
+    count = put_back(file, store_place(workspace.registry), keep)
+    say(f"{count:,} events are back, and every table as they have it")
+    if keep is not None and keep.exists():
+        say(f"the store that was there is kept: {keep}")
 
 
 def _describe(change: Change) -> str:

@@ -266,11 +266,10 @@ def check_cache(workspace: Workspace) -> Finding:
 
 def check_store(workspace: Workspace) -> Finding:
     """Name the database of runs, meetings and trades, and whether it can be read."""
-    from simulator.store.connection import store_place
-    from simulator.store.database import Store
+    from simulator.store.database import open_store
 
     try:
-        with Store(store_place(workspace.registry)) as store:
+        with open_store(workspace) as store:
             status = store.status()
     except SimError as error:
         where = f" ({error.where})" if error.where else ""

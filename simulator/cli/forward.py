@@ -155,11 +155,10 @@ def status(ctx: click.Context, as_json: bool) -> None:
     """Show what is at work, what it holds and what comes next. Exit code 1 where a loop hangs or is gone."""
     from simulator.forward.status import read_status
     from simulator.forward.switches import read_switches
-    from simulator.store.connection import store_place
-    from simulator.store.database import Store
+    from simulator.store.database import open_store
 
     workspace: Workspace = ctx.obj
-    with Store(store_place(workspace.registry)) as store:
+    with open_store(workspace) as store:
         loops = read_status(workspace, store)
     switches = read_switches(workspace)
     facts = {

@@ -15,7 +15,6 @@ from simulator.printing import say
 
 if TYPE_CHECKING:
     from simulator.evidence.verify import Verified
-    from simulator.store.database import Store
     from simulator.workspace import Workspace
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -84,14 +83,6 @@ def open_run(workspace: Workspace, name: str, force: bool = False) -> Verified:
 
     click.get_current_context().call_on_close(tell)
     return found
-
-
-def open_store(workspace: Workspace) -> Store:
-    """Return the store of `workspace`: its file, or the database that DATABASE_URL names."""
-    from simulator.store.connection import store_place
-    from simulator.store.database import Store
-
-    return Store(store_place(workspace.registry))
 
 
 def apply_options(*options: Decorator) -> Decorator:

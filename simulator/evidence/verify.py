@@ -124,8 +124,7 @@ def verify_folders(workspace: Workspace, folders: Iterable[Path], gone: bool = F
     ``state`` is verified, changed or unrecorded; with `gone` also missing, for recorded runs without a folder.
     """
     from simulator.evidence.sweep_reader import is_sweep
-    from simulator.store.connection import store_place
-    from simulator.store.database import Store
+    from simulator.store.database import open_store
 
     rows: list[dict[str, object]] = []
     for folder in folders:
@@ -143,7 +142,7 @@ def verify_folders(workspace: Workspace, folders: Iterable[Path], gone: bool = F
         rows.append(verification_row(folder.name, one.run, state, one.changed, one.notes))
     if gone:
         there = {row["folder"] for row in rows}
-        with Store(store_place(workspace.registry)) as store:
+        with open_store(workspace) as store:
             rows += [
                 verification_row(row["folder"], row, "missing") for row in store.runs() if row["folder"] not in there
             ]

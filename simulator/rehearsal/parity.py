@@ -33,8 +33,7 @@ from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.load_inputs import load_inputs
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
-from simulator.store.connection import store_place
-from simulator.store.database import Store
+from simulator.store.database import open_store
 from simulator.store.events import Event
 from simulator.trading.cycle import TradingRules
 from simulator.trading.model import Decision, Order
@@ -286,7 +285,7 @@ def find_run(workspace: Workspace, name: str) -> tuple[str, Path]:
 
 def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
     """Replay what the forward test `run` traded so far and compare. Raises DataError for what is no forward test."""
-    with Store(store_place(workspace.registry)) as store:
+    with open_store(workspace) as store:
         events = [stored.event for stored in store.of_forward(run)]
     spec, last = spec_of(events)
     recorded = available(folder / "data")

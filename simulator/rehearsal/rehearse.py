@@ -46,8 +46,7 @@ from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.registering import Backtest, make_registration
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
-from simulator.store.connection import store_place
-from simulator.store.database import Store
+from simulator.store.database import open_store
 from simulator.trading.execution import ExecutionRules
 from simulator.workspace import Workspace
 
@@ -196,7 +195,7 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
     `url` is the address of an exchange that runs already. Raises SimError.
     """
     spec, workspace = rehearsal.spec, rehearsal.workspace
-    with Store(store_place(workspace.registry)) as store:
+    with open_store(workspace) as store:
         registration, _ = register(rehearsal.registration, workspace.reports, store)
     with ExitStack() as opened:
         address = opened.enter_context(_exchange(rehearsal, url))

@@ -26,8 +26,7 @@ from simulator.llm.spending import shared_ledger
 from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK, sessions
 from simulator.runs.strategies import available, find_strategy, is_desk_file
-from simulator.store.connection import store_place
-from simulator.store.database import Store
+from simulator.store.database import open_store
 from simulator.store.events import Stored
 from simulator.store.folders import dated_folders
 from simulator.trading.schedule import make_schedule
@@ -95,7 +94,7 @@ def desk_status(workspace: Workspace, now: datetime | None = None) -> DeskStatus
 
 def _newest_loop(workspace: Workspace, desks: Iterable[str], at: datetime) -> tuple[Status | None, list[Stored]]:
     """Return the desk's loop that beat last and its events."""
-    with Store(store_place(workspace.registry)) as store:
+    with open_store(workspace) as store:
         loops = [one for one in read_status(workspace, store, at) if one.strategy in desks]
         return (loops[-1], store.of_forward(loops[-1].run)) if loops else (None, [])
 

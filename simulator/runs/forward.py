@@ -38,8 +38,7 @@ from simulator.runs.cash_return import with_cash_return
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
-from simulator.store.connection import store_place
-from simulator.store.database import Store
+from simulator.store.database import open_store
 from simulator.store.events import Event
 from simulator.trading.cycle import TradingRules
 from simulator.trading.orders import Origin, session_hours
@@ -81,7 +80,7 @@ def open_session(
     spec, run, folder = as_traded(spec), registration.id, workspace.reports / registration.folder
     config = override_config(load_config(workspace.config), spec.overrides)
     rules, settings = TradingRules.from_config(config), load_settings(workspace.config)
-    with open_gateway(spec, workspace, config) as asking, Store(store_place(workspace.registry)) as store:
+    with open_gateway(spec, workspace, config) as asking, open_store(workspace) as store:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols))
         asking.open_for(run, seats_of(loaded.strategy))
         points = points_of(loaded.strategy, config.schedule)

@@ -23,8 +23,7 @@ from simulator.forward.status import read_positions
 from simulator.forward.switches import STOP, read_heartbeats, read_switches, throw
 from simulator.runs.forward import exchange_of
 from simulator.runs.forward_start import Ask, make_patience, open_all_keys
-from simulator.store.connection import store_place
-from simulator.store.database import Store
+from simulator.store.database import open_store
 from simulator.trading.model import Book
 from simulator.workspace import Workspace
 
@@ -106,7 +105,7 @@ def read_closings(found: Mapping[str, Closing | BrokerError]) -> dict[str, tuple
 
 def reconcile(registration: Registration, workspace: Workspace, ask: Ask, url: str | None = None) -> Reconciled:
     """Hold the books of every account against what its broker has. Changes nothing."""
-    with Store(store_place(workspace.registry)) as store:
+    with open_store(workspace) as store:
         events = store.of_forward(registration.id)
     answers = _with_accounts(registration, workspace, ask, url, get_all_accounts)
     books = {name: book for name, book in answers.items() if isinstance(book, Book)}
@@ -132,7 +131,7 @@ def _with_accounts(
     work: Callable[[Mapping[str, AlpacaAccount]], Awaitable[T]],
 ) -> T:  # fmt: skip
     settings = load_settings(workspace.config)
-    with Store(store_place(workspace.registry)) as store:
+    with open_store(workspace) as store:
         events = [one.event for one in store.of_forward(registration.id)]
     url = url or exchange_of(events)
     if url is None and any(one.payload.get("rehearsed") for one in events):

@@ -38,8 +38,7 @@ from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.registering import Backtest, make_registration
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Loaded, load_strategy
-from simulator.store.connection import store_place
-from simulator.store.database import Store
+from simulator.store.database import open_store
 from simulator.trading.model import Book
 from simulator.trading.strategy import points_of
 from simulator.workspace import Workspace
@@ -91,7 +90,7 @@ def start_forward(
     books, numbers, now = asyncio.run(_introduce(keys, test.url, patience))
     made = make_registration(test.spec, loaded, config, numbers, now, test.smallest_edge, test.backtest)
     locks = hold([f"test {made.id}", *(f"account {one}" for one in numbers.values())], _locks(test.url))
-    with locks, Store(store_place(workspace.registry)) as store:
+    with locks, open_store(workspace) as store:
         if not any("opening" in one.event.payload for one in store.of_forward(made.id)):
             refuse_held(books, numbers, registrations(workspace.reports))
         registration, fresh = register(made, workspace.reports, store)

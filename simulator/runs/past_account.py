@@ -20,8 +20,7 @@ from simulator.forward.registration import registrations
 from simulator.forward.state import State
 from simulator.market.bars import Snapshot, instant, moment
 from simulator.market.calendar import NEW_YORK, sessions
-from simulator.store.connection import store_place
-from simulator.store.database import Store
+from simulator.store.database import open_store
 from simulator.store.folders import find_run
 from simulator.trading.model import Book, Fill, RoundTrip
 from simulator.trading.orders import Origin
@@ -149,7 +148,7 @@ def _of_run(folder: Path, account: str | None) -> Recorded:
 
 def _of_forward(workspace: Workspace, folder: Path, account: str | None) -> Recorded:
     run = folder.name.rpartition("-")[2]
-    with Store(store_place(workspace.registry)) as store:
+    with open_store(workspace) as store:
         events = [one.event for one in store.of_forward(run)]
     opening = next((one.payload["opening"] for one in events if "opening" in one.payload), dict[str, Opening]())
     primary = {one.id: one.primary for one in registrations(workspace.reports)}.get(run, next(reversed(opening), ""))

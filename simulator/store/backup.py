@@ -1,7 +1,10 @@
-"""Copies of a store: a SQLite file with every row as of one moment, whatever database it was made of or goes back into.
+"""Copies of a store: a SQLite file with the events of one moment, whatever database they come from or go back into.
 
-backup ─► aside ─► rows of one moment copied, read again, compared ─► sealed with a digest ─► put in place
-restore ─► seal checked ─► brought forward ─► one transaction: tables dropped, made, filled, compared
+backup ─► aside ─► events of one moment copied, read again, compared ─► sealed with a digest ─► put in place
+restore ─► seal checked ─► brought forward, tables computed ─► old store backed up ─► one transaction: tables dropped,
+           made, filled, compared
+
+All else is computed from events: leaving it out makes a backup a third of its store.
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ import hashlib
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from simulator.errors import SimError, UsageError
@@ -26,10 +30,10 @@ ANOTHER = "name another file: `sim db backup` makes one"
 
 
 def back_up(place: Path | str, target: Path) -> int:
-    """Write every row of the store into the new file `target`, all of one moment; returns the number of events.
+    """Write every event of the store into the new file `target`, all of one moment; returns their number.
 
-    Others may write meanwhile. Raises UsageError where `target` is there, SimError where there is no store or the copy
-    does not hold what the store does; nothing is left behind then.
+    Others may write meanwhile; those of a SQLite store wait for the copy. Raises UsageError where `target` is there,
+    SimError where there is no store or the copy does not hold what the store does; nothing is left behind then.
     """
     if target.exists():
         raise UsageError(
@@ -43,7 +47,7 @@ def back_up(place: Path | str, target: Path) -> int:
         raise SimError("there is no store yet", where=now.url, mend="`sim db init` makes it")
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder) / "store"
-        _copy(place, aside)
+        _copy(place, aside, [events])
         with closing(sqlite3.connect(aside)) as db, db:
             count = int(db.execute("SELECT count(*) FROM events").fetchone()[0])
             digest = _digest(db)
@@ -53,11 +57,12 @@ def back_up(place: Path | str, target: Path) -> int:
     return count
 
 
-def restore(backup: Path, place: Path | str, force: bool = False) -> int:
-    """Put the rows of `backup` into the store in one transaction; returns the number of events.
+def restore(backup: Path, place: Path | str, keep: Path | None = None) -> int:
+    """Put the events of `backup` and the tables they make into the store, in one transaction; returns their number.
 
-    An older backup is brought forward first. Raises SimError for a torn or foreign file, UsageError where the store
-    holds events and `force` is False; the store is as it was then.
+    An older backup is brought forward first. A store that holds events is replaced where `keep` names a new file, which
+    gets a backup of it. Raises SimError for a torn or foreign file, UsageError without `keep`; the store is as it was
+    then, and after a kill at any moment before the end.
     """
     _check(backup)
     with tempfile.TemporaryDirectory() as folder:
@@ -66,17 +71,20 @@ def restore(backup: Path, place: Path | str, force: bool = False) -> int:
             db.execute("DROP TABLE backup")
         with Store(aside) as older:
             older.upgrade()
+            older.rebuild()
         with Store(place) as store:
             now = store.status()
         there = now.rows.get(events.name, 0) if now.revision is not None else 0
-        if (there or (now.revision is not None and now.revision != now.head)) and not force:
-            found = f"the store holds {there:,} events"
-            raise UsageError(found, where=now.url, mend="`--force` puts the backup in its place; `sim db backup` first")
-        return _copy(aside, place)
+        if there or (now.revision is not None and now.revision != now.head):
+            if keep is None:
+                found, mend = f"the store holds {there:,} events", "`--force` puts the backup in its place"
+                raise UsageError(found, where=now.url, mend=mend)
+            back_up(place, keep)
+        return _copy(aside, place, schema.sorted_tables)
 
 
-def _copy(source: Path | str, target: Path | str) -> int:
-    """Replace what `target` holds by what `source` does, in one transaction; returns the number of events."""
+def _copy(source: Path | str, target: Path | str, tables: Sequence[Table]) -> int:
+    """Replace what `target` holds by `tables` of `source`, in one transaction; returns the number of events."""
     urls = connection.parse_place(source), connection.parse_place(target)
     one, other = (connection.connect(url) for url in urls)
     at = urls[0]
@@ -87,12 +95,12 @@ def _copy(source: Path | str, target: Path | str) -> int:
                 revisions.revision_of(new, connection.printable(at))  # another program's tables are left alone
                 schema.drop_all(new)
                 revisions.make(new)
-                for table in schema.sorted_tables:
+                for table in tables:
                     query = select(table).order_by(*table.primary_key.columns)
                     for rows in old.execute(query, execution_options={"yield_per": CHUNK}).mappings().partitions():
                         new.execute(table.insert(), [dict(row) for row in rows])
-                count = len(new.execute(select(events.c.position)).all())
-                if _contents(old) != _contents(new):
+                count = int(new.scalar(select(func.count()).select_from(events)) or 0)
+                if _contents(old, tables) != _contents(new, tables):
                     raise SimError("the copy differs from its source", where=connection.printable(at), mend="repeat it")
         return count
     except SQLAlchemyError as error:
@@ -102,9 +110,9 @@ def _copy(source: Path | str, target: Path | str) -> int:
         other.dispose()
 
 
-def _contents(db: Connection) -> str:
+def _contents(db: Connection, tables: Sequence[Table]) -> str:
     digest, collated = hashlib.sha256(), db.dialect.name != "sqlite"
-    for table in schema.sorted_tables:
+    for table in tables:
         keys = list(table.primary_key.columns)
         order = [k.collate("C") if collated and k.type.python_type is str else k for k in keys]
         for row in db.execute(select(table).order_by(*order), execution_options={"yield_per": CHUNK}):

@@ -27,6 +27,7 @@ from simulator.store.listing import by_run, newest
 from simulator.store.packing import PACKED, Packer, without_facts
 from simulator.store.projections import Row, count_recording, key_of, project
 from simulator.store.schema import PROJECTIONS, events, runs, schema
+from simulator.workspace import Workspace
 
 FORWARD = "forward"
 """Digest of the events of a forward run, which has no result before its end."""
@@ -407,6 +408,11 @@ def _replace(db: Connection, table: Table, run_id: str | None, rows: list[Row]) 
     if rows:
         # In the order of their keys: so SQLite fills its pages.
         db.execute(table.insert(), sorted(rows, key=lambda row: key_of(table, row)))
+
+
+def open_store(workspace: Workspace) -> Store:
+    """Return the store of `workspace`: its file, or the database that DATABASE_URL names."""
+    return Store(connection.store_place(workspace.registry))
 
 
 # ── rebuilding ──────────────────────────────────────────────────────────────────────────────────────────────────────

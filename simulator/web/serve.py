@@ -11,8 +11,7 @@ import uvicorn
 from simulator.errors import SimError, UsageError
 from simulator.forward.mode import is_loopback
 from simulator.printing import say
-from simulator.store.connection import store_place
-from simulator.store.database import Store
+from simulator.store.database import open_store
 from simulator.web.app import make_app
 from simulator.web.guard import addresses
 from simulator.web.tokens import read_tokens
@@ -36,7 +35,7 @@ def serve(workspace: Workspace, host: str, port: int, public: Collection[str] = 
         say("nobody has a token yet: `sim web token add NAME --role read|approve`", err=True)
     with (
         socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listening,
-        Store(store_place(workspace.registry)) as store,
+        open_store(workspace) as store,
     ):
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

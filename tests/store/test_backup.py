@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,28 @@ from simulator.errors import SimError, UsageError
 from simulator.store.backup import back_up, restore
 from simulator.store.database import Store
 from simulator.store.events import Event
+
+from .test_store_kill import WHOLE, shape, start
+
+KILLED = """
+import json, os, sys
+from pathlib import Path
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from simulator.store.backup import restore
+
+where, backup, keep, last = json.loads(sys.argv[1])
+seen = []
+
+@event.listens_for(Engine, "before_cursor_execute")
+def die(_db, _cursor, statement, *_rest):
+    if keep is None or Path(keep).exists():
+        seen.append(statement.strip().startswith(("DROP TABLE", "CREATE", "INSERT")))
+        if sum(seen) > last:
+            os.kill(os.getpid(), 9)
+
+restore(Path(backup), Path(where[0]) if where[0] else where[1], Path(keep))
+"""
 
 
 def _filled(place: Path | str, facts: dict[str, Any], happened: list[Event]) -> dict[str, list[dict[str, Any]]]:
@@ -30,7 +56,8 @@ def test_a_backup_goes_back_and_a_rebuild_differs_in_nothing(
         restore(tmp_path / "b.sqlite", place)
     with Store(place) as store:
         store.append("later", [Event("forward.paused", None, None, {"why": "x"})])
-    assert restore(tmp_path / "b.sqlite", place, force=True) == count
+    assert restore(tmp_path / "b.sqlite", place, tmp_path / "kept.sqlite") == count
+    assert restore(tmp_path / "kept.sqlite", tmp_path / "as it was.db") == count + 1
     assert restore(tmp_path / "b.sqlite", tmp_path / "new.db") == count
     for each in (place, tmp_path / "new.db"):
         with Store(each) as store:
@@ -54,12 +81,53 @@ def test_what_is_torn_or_foreign_is_refused_and_the_store_stays(
     for bad in (b"", b"hello" * 999, content[: len(content) // 2], content[:-4096], bytes(altered), kept):
         wrong.write_bytes(bad)
         with pytest.raises(SimError, match="backup"):
-            restore(wrong, place, force=True)
+            restore(wrong, place, tmp_path / "kept")
         assert place.read_bytes() == kept
     with pytest.raises(SimError):
-        restore(tmp_path / "absent", place, force=True)
+        restore(tmp_path / "absent", place, tmp_path / "kept")
     sqlite3.connect(tmp_path / "other.db").execute("CREATE TABLE events (x)").connection.close()
     with pytest.raises(SimError, match="another program"):
-        restore(whole, tmp_path / "other.db", force=True)
+        restore(whole, tmp_path / "other.db", tmp_path / "kept")
     with pytest.raises(UsageError, match="already"):
         back_up(place, whole)
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_backup_made_while_others_write_holds_whole_runs_of_one_moment(place: Path | str, tmp_path: Path) -> None:
+    writer = start(place, "w", 6)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    writer.stdout.readline()
+    made = []
+    while writer.poll() is None:
+        back_up(place, file := tmp_path / f"{len(made)}.sqlite")
+        made.append(file)
+    assert (writer.returncode, writer.communicate()[1]) == (0, "")
+    counts = []
+    for file in [made[0], made[-1]]:
+        restore(file, back := file.with_suffix(".db"))
+        found = shape(back)
+        assert list(found.values()) == [WHOLE] * len(found)
+        counts.append(len(found))
+    assert 1 <= counts[0] <= counts[1] <= 6
+
+
+@pytest.mark.parametrize("last", [0, 30])
+def test_a_restore_killed_in_the_middle_leaves_the_store_as_it_was(
+    place: Path | str, tmp_path: Path, facts: dict[str, Any], happened: list[Event], last: int
+) -> None:
+    before = _filled(place, facts, happened)
+    back_up(place, tmp_path / "b.sqlite")
+    with Store(place) as store:
+        store.append("later", [Event("forward.paused", None, None, {"why": "x"})])
+        before["events"] = store.rows("events")
+    where = [str(place), None] if isinstance(place, Path) else [None, place]
+    told = [where, str(tmp_path / "b.sqlite"), str(tmp_path / "kept.sqlite"), last]
+    done = subprocess.run([sys.executable, "-c", KILLED, json.dumps(told)], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    with Store(place) as store:
+        assert {name: store.rows(name) for name in store.status().rows} == before
+        assert not store.rebuild().differed
+    restore(tmp_path / "b.sqlite", place, tmp_path / "again.sqlite")
+    with Store(place) as store:
+        assert len(store.rows("events")) == len(before["events"]) - 1
