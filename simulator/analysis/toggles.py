@@ -134,8 +134,7 @@ def at_closes(bars: Bars, tape: Tape) -> Tape:
     """`tape` due at the closing auction of the bar before the one it is due at; what has none is left out."""
     due = due_at(bars, tape.instants)
     kept = (due > 0) & (due < len(bars))
-    cells = (getattr(tape, name)[kept] for name in ("weight", "limit", "stop", "take_profit"))
-    return Tape(bars.closes_at[due[kept] - 1] - TICK, tape.symbols, *cells)
+    return tape.kept(kept, bars.closes_at[due[kept] - 1] - TICK)
 
 
 def _woven(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -170,5 +170,5 @@ def answer_row(one: Answered[Any]) -> AnswerRow[Any]:
 
 def execution_row(done: Executed) -> ExecutionRow:
     """Return a target and where it came from, without what is None."""
-    target = {name: value for name, value in asdict(done.target).items() if value is not None}
+    target = {name: value for name, value in asdict(done.target).items() if value not in (None, ())}
     return cast(ExecutionRow, {**target, "seat": done.seat, "notes": list(done.notes)})

@@ -484,8 +484,9 @@ def _read_series(path: Path, mend: str, columns: tuple[str, ...] = ()) -> tuple[
 
 def _read_rows(path: Path, kind: type[R], mend: str) -> RowTable[R]:
     """Return the rows of a table as `kind`, whose fields name its columns."""
-    names = [field.name for field in fields(kind)]
-    parsers = [_PARSERS.get(field.name) or _PARSERS.get(str(field.type), str) for field in fields(kind)]
+    tabled = [field for field in fields(kind) if not field.kw_only]  # an order's exits stand with its decision
+    names = [field.name for field in tabled]
+    parsers = [_PARSERS.get(field.name) or _PARSERS.get(str(field.type), str) for field in tabled]
     columns: dict[str, list[object]] = {name: [] for name in names}
     known: list[dict[str, object]] = [{} for _ in names]  # what recurs is read once, and held once
     lines = csv.reader(_read_text(path, mend).splitlines())

@@ -375,6 +375,7 @@ class TargetRow(TypedDict):
     take_profit: NotRequired[float]
     conviction: NotRequired[int]
     reason: NotRequired[str]
+    exits: NotRequired[list[list[float]]]
 
 
 class DecisionRow(TypedDict):

@@ -122,7 +122,7 @@ def decision_row(result: CycleResult) -> DecisionRow:
 
 
 def _target(target: Target) -> TargetRow:
-    return cast(TargetRow, {k: v for k in Target.__slots__ if (v := getattr(target, k)) is not None and v != ""})
+    return cast(TargetRow, {k: v for k in Target.__slots__ if (v := getattr(target, k)) not in (None, "", ())})
 
 
 def _table(sessions: Sequence[str], columns: Iterable[NDArray[Any]]) -> Iterable[list[Any]]:

@@ -39,6 +39,7 @@ from simulator.market.calendar import NEW_YORK
 from simulator.trading.broker import DeniedError, RejectedError, UnansweredError
 from simulator.trading.model import Book, BrokerFill, OrderReport
 from simulator.trading.orders import Ticket
+from simulator.trading.parts import Parts, quantities
 
 if TYPE_CHECKING:
     from alpaca.trading.requests import OrderRequest
@@ -418,29 +419,31 @@ class AlpacaAccount:
 
     # Protection -------------------------------------------------------------------------------------------------------
 
-    async def protect(self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str) -> float:
+    async def protect(
+        self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str, exits: Parts = ()
+    ) -> float:
         """Replace the protective orders of a position, sized to the whole shares of it that no other order is to
-        close. Returns these; none where the position has gone meanwhile.
+        close: one for each of the parts that leave before the rest, with the stop for its own shares, and one for the
+        rest. Returns the shares that are protected; none where the position has gone meanwhile.
 
         Raises RejectedError where the broker takes no such exit, e.g. a stop that the price has passed already, and
         BrokerError where the position has changed its side meanwhile: both exits filled.
         """
-        held, exits = await self._to_protect(symbol)
-        wanted = messages.exit_request(symbol, held, stop, take_profit, EXIT + client_order_id)
-        if wanted is not None and _stand_already(stop, take_profit, held, exits):
-            return wanted.qty or 0.0
-        for one in exits:
+        held, standing = await self._to_protect(symbol)
+        legs = _legs(held, stop, take_profit, exits)
+        if legs and _stand_already(stop, held, legs, standing):
+            return sum(shares for shares, _ in legs)
+        for one in standing:
             await self._end(one)
         # Only now is it known what is held: an exit may have filled before its cancel came.
         now, _ = await self._to_protect(symbol)
         if now * held < 0.0:
             raise BrokerError(f"{self.name} holds {now:g} {symbol} where it held {held:g}: both exits filled")
-        own = await self._next(EXIT, symbol, client_order_id)
-        wanted = messages.exit_request(symbol, now, stop, take_profit, own)
-        if wanted is None:
-            return 0.0
-        await self._send(wanted)
-        return wanted.qty or 0.0
+        legs = _legs(now, stop, take_profit, exits)
+        own, number = (await self._next(EXIT, symbol, client_order_id)).rsplit("-", 1) if legs else ("", "0")
+        for n, (shares, at) in enumerate(legs, int(number)):
+            await self._send(messages.exit_request(symbol, math.copysign(shares, now), stop, at, f"{own}-{n}"))
+        return sum(shares for shares, _ in legs)
 
     async def _to_protect(self, symbol: str) -> tuple[float, list[PlacedOrder]]:
         """Return signed shares that no other order is to close, and our open exits."""
@@ -506,12 +509,25 @@ def protected_by(client_order_id: str) -> str | None:
     return None if found is None else found[1]
 
 
-def _stand_already(stop: float | None, take_profit: float | None, held: float, exits: Iterable[PlacedOrder]) -> bool:
+Leg = tuple[float, float | None]
+"""Whole shares without sign, and the price at which they take their profit, None for nowhere."""
+
+
+def _legs(held: float, stop: float | None, take_profit: float | None, parts: Parts) -> list[Leg]:
+    """Return the orders that protect `held` shares; a fraction of a share, and what has no price, is not protected."""
+    prices = (*(price for _, price in parts), take_profit)
+    legs = zip(quantities(parts, held), prices, strict=True)
+    return [(shares, at) for shares, at in legs if shares and not (stop is None and at is None)]
+
+
+def _stand_already(stop: float | None, held: float, legs: Iterable[Leg], exits: Iterable[PlacedOrder]) -> bool:
     """Return True where the open `exits` are those that are wanted."""
     there = sorted((one.stop or 0.0, one.limit or 0.0, one.sign * one.left) for one in exits)
-    shares = -math.copysign(math.floor(abs(held) + 1e-9), held)
-    prices = [(stop or 0.0, 0.0), (0.0, take_profit or 0.0)]
-    return there == sorted((*pair, shares) for pair in prices if any(pair))
+    sign = -math.copysign(1.0, held)
+    wanted = [
+        (*pair, sign * shares) for shares, at in legs for pair in ((stop or 0.0, 0.0), (0.0, at or 0.0)) if any(pair)
+    ]
+    return there == sorted(wanted)
 
 
 def _in_new_york(given: str) -> datetime:

@@ -10,6 +10,7 @@ from simulator.trading.broker import DeniedError
 from simulator.trading.cycle import Intent
 from simulator.trading.model import Book, OrderReport
 from simulator.trading.orders import Ticket
+from simulator.trading.parts import Parts
 
 Check = Callable[[Ticket, Book], str]
 """Returns why a ticket is not to be sent on an account as it was read last, empty where it is. It may raise."""
@@ -45,8 +46,10 @@ class Gated:
     async def cancel(self, client_order_id: str) -> OrderReport:
         return await self.broker.cancel(client_order_id)
 
-    async def protect(self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str) -> float:
-        return await self.broker.protect(symbol, stop, take_profit, client_order_id)
+    async def protect(
+        self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str, exits: Parts = ()
+    ) -> float:
+        return await self.broker.protect(symbol, stop, take_profit, client_order_id, exits)
 
     async def release(self, symbol: str) -> None:
         await self.broker.release(symbol)

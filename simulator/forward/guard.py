@@ -68,12 +68,14 @@ class Guard:
         return flattened
 
     async def _protect(self, symbol: str, wanted: Protection, now: datetime, put: Put, tell: Tell) -> None:
-        name = self.state.origin.account
+        name, parts = self.state.origin.account, wanted.left(self.state.shares[symbol])
+        at_work = [key for key in self.state.open_ids if self.state.tickets[key].symbol == symbol]
+        if wanted.exits and any(self.state.tickets[key].order_class != "simple" for key in at_work):
+            return  # one of several entries: each brings its own exits, and those of the whole are not known yet
         try:
-            await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id)
+            await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id, parts)
             self.again_at.pop(symbol, None)
         except (DeniedError, RejectedError) as error:
-            at_work = [key for key in self.state.open_ids if self.state.tickets[key].symbol == symbol]
             entry = at_work[0] if at_work else None
             if entry is not None and now < self.again_at.setdefault(symbol, now + PATIENCE):
                 return
@@ -82,7 +84,7 @@ class Guard:
                 put({"client_order_id": entry, "symbol": symbol, "state": ended.status, "filled": ended.filled,
                      "why": "its rest did not fill, and what has filled is protected"})  # fmt: skip
                 self.again_at.pop(symbol)
-                await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id)
+                await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id, parts)
                 return
             tell("position unprotected", f"{symbol}: {error.found}", name)
             account, opens_at = await self.broker.account(), session_hours(now)[0]

@@ -273,13 +273,9 @@ def to_request(ticket: Ticket) -> OrderRequest:
 
 def exit_request(
     symbol: str, held: float, stop: float | None, take_profit: float | None, client_order_id: str
-) -> OrderRequest | None:
-    """Return the request that protects `held` shares until it is withdrawn; None where there is nothing to protect. A
-    fraction of a share cannot be protected."""
-    whole = math.floor(abs(held) + 1e-9)
-    if not whole or (stop is None and take_profit is None):
-        return None
-    return _exits(_words(symbol, math.copysign(whole, -held), "gtc", client_order_id), stop, take_profit)
+) -> OrderRequest:
+    """Return the request that protects `held` whole shares by one or two prices until it is withdrawn."""
+    return _exits(_words(symbol, -held, "gtc", client_order_id), stop, take_profit)
 
 
 def _exits(words: dict[str, Any], stop: float | None, take_profit: float | None) -> OrderRequest:

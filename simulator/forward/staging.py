@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from simulator.forward.alerts import Kind as AlertKind
@@ -30,16 +31,22 @@ LAST_ANSWER = timedelta(minutes=3)
 """Before an open and a close, until which is answered for what is sent then: 09:27."""
 
 
-def entries(intent: Intent, tickets: Iterable[Ticket]) -> Iterator[tuple[Ticket, float]]:
-    """Yield the `tickets` of `intent` that open or enlarge a position, each with the shares held before it."""
+def entries(intent: Intent, tickets: Iterable[Ticket]) -> Iterator[tuple[tuple[str, ...], Ticket, float]]:
+    """Yield the trades of `intent` that open or enlarge a position: ids of its `tickets`, the order as a whole, and the
+    shares held before it. What leaves in parts is ordered in as many; the take-profit is that of the rest."""
     held = dict(intent.book.positions)
-    for ticket in tickets:
-        before, mark = held.get(ticket.symbol, 0.0), intent.book.marks.get(ticket.symbol, 0.0)
-        dollars = ticket.notional or 0.0
-        wanted = ticket.quantity if ticket.quantity is not None else dollars / mark if mark else dollars
-        held[ticket.symbol] = before + wanted
-        if wanted * before >= 0.0 or abs(wanted) > abs(before) + 1e-6:
-            yield ticket, before
+    for (_, simple), group in groupby(tickets, lambda one: (one.symbol, one.order_class == "simple")):
+        parts = list(group)
+        for own in [[one] for one in parts] if simple else [parts]:
+            ticket = own[-1]
+            if len(own) > 1:
+                ticket = replace(ticket, quantity=sum(one.quantity or 0.0 for one in own))
+            before, mark = held.get(ticket.symbol, 0.0), intent.book.marks.get(ticket.symbol, 0.0)
+            dollars = ticket.notional or 0.0
+            wanted = ticket.quantity if ticket.quantity is not None else dollars / mark if mark else dollars
+            held[ticket.symbol] = before + wanted
+            if wanted * before >= 0.0 or abs(wanted) > abs(before) + 1e-6:
+                yield tuple(one.client_order_id for one in own), ticket, before
 
 
 @dataclass(eq=False)
@@ -90,8 +97,8 @@ class Staging:
         share = self.share
         if share is None:
             return {}
-        found = {}
-        for ticket, held in entries(intent, tickets):
+        found: dict[str, tuple[str, Staged]] = {}
+        for keys, ticket, held in entries(intent, tickets):
             price = intent.book.marks.get(ticket.symbol) or None
             at, equity = ticket.limit or price, intent.book.equity
             worth = ticket.notional or abs(ticket.quantity or 0.0) * (at or float("inf"))
@@ -102,7 +109,7 @@ class Staging:
                 held if held * (ticket.quantity or 1.0) > 0.0 else 0.0, equity, self.limits.max_weight * equity,
             )  # fmt: skip
             name = approval_id(self.run, _decided_at(intent), ticket.symbol)
-            found[ticket.client_order_id] = name, replace(staged, blocked=forbids(staged, price))
+            found |= dict.fromkeys(keys, (name, replace(staged, blocked=forbids(staged, price))))
         return found
 
     # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,13 +147,21 @@ class Staging:
         intent = trader.state.intent
         if not self.known or intent is None or not trader.execution_open:
             return
-        for key, (name, staged) in self.stage(intent, self._unsent(trader)).items():
-            found, symbol = self.known.get(name), trader.state.tickets[key].symbol
+
+        def give_up(keys: Iterable[str], why: str) -> None:
+            for key in keys:
+                trader.note(key, "given up", now, record, why)
+
+        trades: dict[str, tuple[list[str], Staged]] = {}
+        for key, (name, staged) in self._unsent(trader, intent).items():
+            trades.setdefault(name, ([], staged))[0].append(key)
+        for name, (keys, staged) in trades.items():
+            found, symbol = self.known.get(name), trader.state.tickets[keys[0]].symbol
             if found is None or found.state == "waiting":
                 continue
             if found.state != "approved":
                 who = f"rejected by {found.by}: {found.reason}" if found.by else found.reason
-                trader.note(key, "given up", now, record, who)
+                give_up(keys, who)
                 continue
             mine = found.sizes.get(trader.name)
             if mine is not None and found.changes and mine.terms != staged.terms:
@@ -157,14 +172,12 @@ class Staging:
                 continue  # it is asked for again
             quote = (await quotes([symbol])).get(symbol) if quotes and now >= session_hours(now)[0] else None
             if why := forbids(mine, None if quote is None else (quote.bid + quote.ask) / 2.0):
-                trader.note(key, "given up", now, record, why)
+                give_up(keys, why)
                 tell("order refused", f"{symbol} was approved and not sent: {why}", trader.name)
 
-    def _unsent(self, trader: Trader) -> list[Ticket]:
-        state = trader.state
-        assert state.intent is not None
-        tickets = compile_orders(state.intent, state.origin, state.profile)
-        return [one for one in tickets if one.client_order_id not in state.states]
+    def _unsent(self, trader: Trader, intent: Intent) -> dict[str, tuple[str, Staged]]:
+        tickets = compile_orders(intent, trader.state.origin, trader.state.profile)
+        return {key: one for key, one in self.stage(intent, tickets).items() if key not in trader.state.states}
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -178,7 +191,7 @@ class Staging:
             intent = trader.state.intent
             if intent is None or not trader.execution_open or now >= session_hours(intent.decision.as_of)[1]:
                 continue
-            for key, (name, staged) in self.stage(intent, self._unsent(trader)).items():
+            for key, (name, staged) in self._unsent(trader, intent).items():
                 if not self._is_approved(name, trader, staged):
                     held.setdefault(name, {})[trader.name] = staged
                     of[name] = intent, trader.state.tickets[key].symbol
@@ -243,7 +256,8 @@ def _changed(intent: Intent, symbol: str, staged: Staged, new: Staged) -> Intent
             kind: Any = "limit" if new.limit is not None else "market"
             order = replace(order, quantity=shares, notional=new.notional, kind=kind, limit=new.limit)
             if staged.held == 0.0 or staged.exits != "simple":
-                order = replace(order, stop=new.stop, take_profit=new.take_profit)
+                exits = order.exits if new.take_profit == staged.take_profit else ()  # a new target is one for all
+                order = replace(order, stop=new.stop, take_profit=new.take_profit, exits=exits)
         orders.append(order)
     return replace(intent, orders=tuple(orders))
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +19,10 @@ from simulator.forward import payloads
 from simulator.market.bars import instant
 from simulator.trading.cycle import Intent
 from simulator.trading.execution import Profile
-from simulator.trading.fills import LEAST_SHARES
-from simulator.trading.model import BrokerFill, Decision
+from simulator.trading.fills import LEAST_SHARES, price_or_nan
+from simulator.trading.model import BrokerFill, Decision, Protect
 from simulator.trading.orders import Origin, Ticket, compile_orders, protections
+from simulator.trading.parts import Parts, next_price, parts_left
 
 FINAL = ("filled", "partly_filled", "cancelled", "rejected", "given up")
 """States in which an order stays."""
@@ -34,11 +35,19 @@ class Protection:
     stop: float | None
     take_profit: float | None
     id: str
+    exits: Parts = ()
+    taken: float = 0.0
+    """Shares that have left at the prices of `exits` so far."""
+
+    def left(self, held: float) -> Parts:
+        """Return what leaves of the `held` shares before the rest does at `take_profit`."""
+        return parts_left(self.exits, held, self.taken)
 
     def divided(self, ratio: float) -> Protection:
         """Return it after a split, in cents, under an id of its own."""
         stop, take = (None if one is None else round(one / ratio, 2) for one in (self.stop, self.take_profit))
-        return Protection(stop, take, own_id(self.id, "split", ratio))
+        exits = tuple((share, round(price / ratio, 2)) for share, price in self.exits)
+        return Protection(stop, take, own_id(self.id, "split", ratio), exits, self.taken * ratio)
 
 
 def own_id(*parts: object) -> str:
@@ -82,8 +91,8 @@ class State:
     day: Mapping[str, Any] = field(default_factory=dict)
     _protecting: set[str] = field(default_factory=set)
     """Ids under which exits were decided."""
-    _exits: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
-    """Stop and take-profit that an entry brings, by its id."""
+    _exits: dict[str, Protect] = field(default_factory=dict)
+    """Prices that an entry brings, by its id."""
 
     @property
     def booked(self) -> list[BrokerFill]:
@@ -130,12 +139,12 @@ class State:
         self.orders += len(intent.orders)
         self.intent = intent
         self.again.clear()
-        asked = {order.symbol: (order.stop, order.take_profit) for order in intent.orders}
+        asked = {one.symbol: Protect(one.symbol, one.stop, one.take_profit, one.exits) for one in intent.orders}
         for ticket in compile_orders(intent, self.origin, self.profile):
             self.tickets[ticket.client_order_id] = ticket
-            self._exits[ticket.client_order_id] = asked.get(ticket.symbol, (None, None))
-        for key, (symbol, stop, take_profit) in protections(intent, self.origin).items():
-            self._protect(symbol, stop, take_profit, key)
+            self._exits[ticket.client_order_id] = asked.get(ticket.symbol, Protect(ticket.symbol, None, None))
+        for key, wanted in protections(intent, self.origin).items():
+            self._protect(wanted, key)
 
     def take_fill(self, fill: BrokerFill) -> None:
         """Count a fill once. One that goes through zero without a ticket that asks for it is to be undone."""
@@ -146,9 +155,12 @@ class State:
         after = before + fill.quantity
         asked = ticket is not None and (ticket.quantity is None or ticket.quantity > 0.0) == (fill.quantity > 0.0)
         guard = self.protection.get(fill.symbol)
-        if guard is not None and guard.stop is not None and not asked and before * fill.quantity < 0.0:
-            take = guard.take_profit
-            if take is None or (fill.price - take) * before < 0.0:  # a target fills at its price or better
+        if guard is not None and not asked and before * fill.quantity < 0.0:
+            take = next_price(guard.left(before), price_or_nan(guard.take_profit))
+            if (fill.price - take) * before >= 0.0:  # a target fills at its price or better
+                taken = guard.taken + abs(fill.quantity) if fill.client_order_id else guard.taken
+                self.protection[fill.symbol] = replace(guard, taken=taken if guard.exits else 0.0)
+            elif guard.stop is not None:
                 self.stopped[fill.id] = guard.stop
         if abs(after) < LEAST_SHARES:
             self.shares.pop(fill.symbol, None)
@@ -157,17 +169,19 @@ class State:
             return
         self.shares[fill.symbol] = after
         if asked and after * fill.quantity > 0.0 and before * after <= 0.0:
-            self._protect(fill.symbol, *self._exits.get(fill.client_order_id, (None, None)), fill.client_order_id)
+            none = Protect(fill.symbol, None, None)
+            self._protect(self._exits.get(fill.client_order_id, none), fill.client_order_id)
             self.to_flatten.pop(fill.symbol, None)
         elif not asked and fill.client_order_id and before * after <= 0.0:
             self.protection.pop(fill.symbol, None)
             self.to_flatten[fill.symbol] = own_id(self.origin.run, self.origin.account, fill.id, fill.symbol)
 
-    def _protect(self, symbol: str, stop: float | None, take_profit: float | None, key: str) -> None:
-        if stop is None and take_profit is None:
+    def _protect(self, wanted: Protect, key: str) -> None:
+        symbol, stop, take_profit, exits = wanted
+        if stop is None and take_profit is None and not exits:
             self.protection.pop(symbol, None)
         else:
-            self.protection[symbol] = Protection(stop, take_profit, key)
+            self.protection[symbol] = Protection(stop, take_profit, key, exits)
             self._protecting.add(key)
 
     def _take_order(self, payload: Mapping[str, Any]) -> None:

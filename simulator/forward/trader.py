@@ -254,7 +254,8 @@ class Trader:
         await self.book_fills(record, tell)
         for symbol, wanted in list(self.state.protection.items()):
             try:
-                await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id)
+                parts = wanted.left(self.state.shares.get(symbol, 0.0))
+                await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id, parts)
             except (DeniedError, RejectedError) as error:
                 tell("position unprotected", f"{symbol}, as the loop ends: {error.found}", self.name)
 

@@ -22,6 +22,7 @@ from simulator.trading import fills
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES, Account, Events, price_or_nan, price_or_none
 from simulator.trading.model import Book, Fill, Order, OrderStatus, Past, Rejection
+from simulator.trading.parts import Parts
 from simulator.trading.past import History
 
 
@@ -102,9 +103,9 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
         for symbol in symbols:
             self._record(fills.cancel(self.account, symbol))
 
-    def protect(self, symbol: str, stop: float | None, take_profit: float | None) -> None:
+    def protect(self, symbol: str, stop: float | None, take_profit: float | None, exits: Parts = ()) -> None:
         """Replace the bracket of a position held now."""
-        fills.protect(self.account, symbol, stop, take_profit)
+        fills.protect(self.account, symbol, stop, take_profit, exits)
 
     # What Cerebro asks.
 

@@ -18,7 +18,7 @@ from simulator.market.bars import Bars, Floats, Instants, instant, moment
 from simulator.replay.ledger import record
 from simulator.trading.conditional import Terms
 from simulator.trading.fills import price_or_nan, price_or_none
-from simulator.trading.model import Decision, Target
+from simulator.trading.model import Decision, OrderKind, Target
 from simulator.trading.sizing import check
 
 TERMS = record(Terms)
@@ -36,6 +36,8 @@ class Tape:
     symbols : N names
     weight : (K, N) signed fraction of equity; NaN = leave alone
     limit, stop, take_profit : (K, N) prices; NaN = market order, no stop, no take-profit
+    exits : (K, N, P, 2) share of the position and price of each part that leaves before the rest, NaN for none, as
+        `Target.exits` has them; None where nothing leaves in parts
     terms : (K, N) records of :class:`simulator.trading.conditional.Terms` where weights and limits wait for the
         account, which only the kernel can play; else None
 
@@ -49,6 +51,7 @@ class Tape:
     stop: Floats
     take_profit: Floats
     terms: NDArray[Any] | None = None
+    exits: Floats | None = None
 
     def __post_init__(self) -> None:
         instants = np.asarray(self.instants, dtype=np.int64)
@@ -63,14 +66,17 @@ class Tape:
             if np.isinf(array).any() or (name in PRICES and (array <= 0).any()):
                 raise UsageError(f"{name} of a tape holds {'zero, negative or ' * (name in PRICES)}infinite numbers")
             object.__setattr__(self, name, array)
+        if self.exits is not None and self.exits.shape != (*shape, self.exits.shape[2], 2):
+            raise UsageError(f"exits of a tape have shape {self.exits.shape}, expected {shape} × parts × 2")
 
     def __len__(self) -> int:
         return len(self.instants)
 
     @cached_property
     def priced(self) -> bool:
-        """True where a target has a limit, a stop or a take-profit."""
-        return self.terms is not None or not all(np.isnan(getattr(self, name)).all() for name in PRICES)
+        """True where a target has a limit, a stop, a take-profit or exits in parts."""
+        waits = self.terms is not None or self.exits is not None
+        return waits or not all(np.isnan(getattr(self, name)).all() for name in PRICES)
 
     @classmethod
     def from_decisions(cls, decisions: Sequence[Decision], symbols: Sequence[str]) -> Tape:
@@ -78,6 +84,8 @@ class Tape:
         column = {symbol: n for n, symbol in enumerate(symbols)}
         cells = {name: np.full((len(decisions), len(symbols)), np.nan) for name in ("weight", *PRICES)}
         weights, priced = cells["weight"], [(name, cells[name]) for name in PRICES]
+        parts = max((len(target.exits) for decision in decisions for target in decision.targets), default=0)
+        exits = np.full((*weights.shape, parts, 2), np.nan) if parts else None
         for k, decision in enumerate(decisions):
             for target in decision.targets:
                 check(target)
@@ -88,7 +96,11 @@ class Tape:
                 if target.limit is not None or target.stop is not None or target.take_profit is not None:
                     for name, prices in priced:
                         prices[k, n] = price_or_nan(getattr(target, name))
-        return cls(np.array([instant(d.as_of) for d in decisions], dtype=np.int64), tuple(symbols), **cells)
+                if exits is not None:
+                    exits[k, n] = np.nan
+                    exits[k, n, : len(target.exits)] = target.exits or np.empty((0, 2))
+        at = np.array([instant(d.as_of) for d in decisions], dtype=np.int64)
+        return cls(at, tuple(symbols), **cells, exits=exits)
 
     def aligned(self, symbols: Sequence[str]) -> Tape:
         """This tape; raises UsageError when its symbols are not exactly `symbols`."""
@@ -99,7 +111,7 @@ class Tape:
     def between(self, due: NDArray[np.intp], first: int, end: int) -> Tape:
         """The decisions whose bar, of `due` (K,), is `first` or a later one before `end`."""
         kept = (due >= first) & (due < end)
-        return Tape(self.instants[kept], self.symbols, *(getattr(self, name)[kept] for name in ("weight", *PRICES)))
+        return self.kept(kept, self.instants[kept])
 
     def shifted(self, bars: Bars, steps: int) -> Tape:
         """The same targets carried out `steps` bars later (earlier if negative) than they would be on `bars`.
@@ -109,18 +121,23 @@ class Tape:
         """
         due = due_at(bars, self.instants) + steps
         kept = (due >= 0) & (due < len(bars)) & (due - steps < len(bars))
-        cells = (getattr(self, name)[kept] for name in ("weight", *PRICES))
-        return Tape(bars.opens_at[due[kept]], self.symbols, *cells)
+        return self.kept(kept, bars.opens_at[due[kept]])
+
+    def kept(self, which: NDArray[np.bool_], instants: Instants) -> Tape:
+        """Return the decisions for which `which` (K,) is True, made at `instants`, none of which waits."""
+        cells = {name: getattr(self, name)[which] for name in ("weight", *PRICES)}
+        return Tape(instants, self.symbols, **cells, exits=None if self.exits is None else self.exits[which])
 
     def decision(self, k: int) -> Decision:
         """Return the k-th decision as a `Decision`."""
         targets = []
         for n in np.flatnonzero(~np.isnan(self.weight[k])):
             limit, stop, take_profit = (price_or_none(float(getattr(self, name)[k, n])) for name in PRICES)
-            kind = "market" if limit is None else "limit"
-            targets.append(
-                Target(self.symbols[n], float(self.weight[k, n]), kind, limit, stop, take_profit)  # type: ignore[arg-type]
-            )
+            kind: OrderKind = "market" if limit is None else "limit"
+            weight = float(self.weight[k, n])
+            given = [] if self.exits is None else self.exits[k, n][~np.isnan(self.exits[k, n, :, 0])].tolist()
+            exits = tuple((share, price) for share, price in given)
+            targets.append(Target(self.symbols[n], weight, kind, limit, stop, take_profit, exits=exits))
         return Decision(moment(int(self.instants[k])), tuple(targets))
 
 

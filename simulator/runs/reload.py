@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from simulator.config import CONFIG_FILES, Config, Models
 from simulator.errors import DataError, UsageError
 from simulator.evidence.reader import read_decisions, read_equity, read_run
-from simulator.evidence.records import RunRecord
+from simulator.evidence.records import RunRecord, TargetRow
 from simulator.evidence.writer import session_ends
 from simulator.market.bars import Floats, Snapshot, moment
 from simulator.printing import say
@@ -214,7 +214,7 @@ def reload_run(
     if data_digest(staged.inputs) != run["data_digest"]:
         raise DataError(f"bars or events have changed since run {run['run_id']}", mend=again(run))
     decisions = tuple(
-        Decision(datetime.fromisoformat(row["as_of"]), tuple(Target(**one) for one in row["targets"]), row["record"])
+        Decision(datetime.fromisoformat(row["as_of"]), tuple(map(_read_target, row["targets"])), row["record"])
         for row in read_decisions(folder / "decisions.jsonl", run)
     )
     inputs = staged.inputs.until(len(decisions)) if run["partial"] else staged.inputs
@@ -223,6 +223,11 @@ def reload_run(
             "decides on other dates than this version would", where=str(folder / "decisions.jsonl"), mend=again(run)
         )
     return ReloadedRun(folder, run, config, loaded.strategy, inputs, decisions, altered)
+
+
+def _read_target(row: TargetRow) -> Target:
+    given: dict[str, Any] = {**row, "exits": tuple((share, price) for share, price in row.get("exits", ()))}
+    return Target(**given)
 
 
 def _check_files(run: RunRecord, now: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from simulator.errors import BrokerError
 from simulator.trading.model import Book, Order, OrderReport, Past, Rejection
+from simulator.trading.parts import Parts
 
 if TYPE_CHECKING:
     from simulator.trading.cycle import Intent
@@ -49,8 +50,11 @@ class Broker(Protocol):
     async def cancel(self, client_order_id: str) -> OrderReport:
         """Withdraw an order. Returns it as it ended: it may have filled first. Raises UnansweredError."""
 
-    async def protect(self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str) -> float:
-        """Replace the protective prices of a position; both None removes them. The same call twice is one.
+    async def protect(
+        self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str, exits: Parts = ()
+    ) -> float:
+        """Replace the protective prices of a position; none at all removes them. The same call twice is one. `exits`
+        are what leaves before the rest, as shares of what is left.
 
         Returns the shares that are protected, whole ones. Raises RejectedError where the broker takes no such exit.
         """
@@ -93,5 +97,6 @@ class ImmediateBroker(Protocol):
     def cancel(self, symbols: Sequence[str]) -> None:
         """Withdraw what is still pending on `symbols`; nothing happens where nothing is."""
 
-    def protect(self, symbol: str, stop: float | None, take_profit: float | None) -> None:
-        """Replace the protective prices of a position that is already held; both None removes them."""
+    def protect(self, symbol: str, stop: float | None, take_profit: float | None, exits: Parts = ()) -> None:
+        """Replace the protective prices of a position that is already held; none at all removes them. `exits` are what
+        leaves before the rest, as shares of what is left."""

@@ -197,9 +197,9 @@ async def _make_ready(
         for one in own:
             await broker.cancel(one.client_order_id)
     elif exits:
-        for key, (symbol, stop, take_profit) in exits.items():
+        for key, (symbol, stop, take_profit, parts) in exits.items():
             try:
-                await broker.protect(symbol, stop, take_profit, key)
+                await broker.protect(symbol, stop, take_profit, key, parts)
             except (DeniedError, RejectedError) as error:
                 refused[key] = error.found
             made.add(key)
@@ -286,7 +286,7 @@ def _take_turns(
     traded = {one.symbol for one in (*ready, *waiting) if one.client_order_id not in held}
     at_work = {key for key, order in sent.items() if order.status == "open"}
     traded |= {one.symbol for one in tickets if one.kind == "market" and one.client_order_id in at_work}
-    unprotected = tuple(symbol for symbol, _, _ in intent.protects if symbol in traded)
+    unprotected = tuple(symbol for symbol, _, _, _ in intent.protects if symbol in traded)
     again_at = opens if now < opens and any(one.at_open for one in waiting) else None
     return _Turns(intent, profile, tuple(ready), tuple(waiting), given_up, unprotected, again_at)
 

@@ -19,6 +19,7 @@ from typing import Literal, get_args
 from simulator.errors import BrokerError
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 from simulator.trading.model import Book, BrokerFill, Fill, Order, OrderStatus, Rejection
+from simulator.trading.parts import Parts, next_price, part_shares
 from simulator.trading.sizes import APART
 
 FillWhy = Literal["open", "limit", "stop", "take_profit", "margin_call"]
@@ -52,7 +53,8 @@ Bar = tuple[float, float, float, float, float]
 class Position:
     """One symbol of an account: signed shares, last known price, bracket, pending order, the order that filled last.
 
-    A mark of 0.0 means no price yet, a NaN bracket price none, an order of -1 none.
+    A mark of 0.0 means no price yet, a NaN bracket price none, an order of -1 none. `exits` are the parts that leave
+    before the rest does at `take_profit`.
     """
 
     symbol: str
@@ -62,6 +64,11 @@ class Position:
     take_profit: float = nan
     pending: Order | None = None
     last_order: int = -1
+    exits: Parts = ()
+
+    def protect(self, stop: float | None, take_profit: float | None, exits: Parts) -> None:
+        """Take a bracket in the place of the one before."""
+        self.stop, self.take_profit, self.exits = price_or_nan(stop), price_or_nan(take_profit), exits
 
 
 @dataclass
@@ -139,11 +146,11 @@ def cancel(account: Account, symbol: str) -> Events:
     return events
 
 
-def protect(account: Account, symbol: str, stop: float | None, take_profit: float | None) -> None:
+def protect(account: Account, symbol: str, stop: float | None, take_profit: float | None, exits: Parts = ()) -> None:
     """Replace the bracket of a position that is held; None removes a leg. Nothing happens where nothing is held."""
     position = account.position(symbol)
     if position.shares != 0.0:
-        position.stop, position.take_profit = price_or_nan(stop), price_or_nan(take_profit)
+        position.protect(stop, take_profit, exits)
 
 
 def on_bar(
@@ -304,60 +311,65 @@ def _share_out(step: _BarStep, parts: Sequence[tuple[Order, float, float]]) -> t
 
 
 def _close_protected(step: _BarStep) -> None:
-    for position, bar in step.fresh:
-        exit_at = _exit(step.rules, position, bar) if position.shares != 0.0 else None
-        if exit_at is not None:
-            _leave(step, position, *exit_at)
+    """Close what the bar carried to its stop or take-profit.
+
+    The stop counts first: which of the two was touched first is unknown, so the worse is assumed; but profit taken at
+    the open was taken before. Every comparison with NaN is false, so a leg that is not there never closes anything.
+    """
+    for position, (opened, high, low, _, _) in step.fresh:
+        if position.shares == 0.0 or not (position.exits or position.stop > 0.0 or position.take_profit > 0.0):
+            continue
+        before, up, stop = position.shares, 1.0 if position.shares > 0.0 else -1.0, position.stop
+        best, worst = (high, low) if up > 0.0 else (low, high)
+        if up * opened <= up * stop:
+            _leave(step, position, opened, "stop")
+        while up * opened >= up * next_price(position.exits, position.take_profit):
+            _take_profit(step, position, opened)
+        if up * worst <= up * position.stop:
+            _leave(step, position, stop, "stop")
+        while _passes(step.rules, position, up, best):
+            _take_profit(step, position, next_price(position.exits, position.take_profit))
+        if position.shares != before:  # also where only a part left: an order of the whole would lead beyond zero
             _withdraw(position, step.events)
+
+
+def _passes(rules: ExecutionRules, position: Position, up: float, price: float) -> bool:
+    """Return True where `price` lies beyond the next profit, which a touch does not take."""
+    profit = next_price(position.exits, position.take_profit)
+    beyond = _clearance(rules, profit)
+    return price >= profit + beyond if up > 0.0 else price <= profit - beyond
 
 
 def _leave(step: _BarStep, position: Position, price: float, why: FillWhy) -> None:
     slippage = abs(position.shares) * price * (step.rules.slippage_bps / 1e4)
-    if why == "take_profit":
-        slippage = min(slippage, abs(position.shares) * abs(price - position.take_profit))
     _fill(step, position, None, (-position.shares, price, slippage), why)
 
 
-def _exit(rules: ExecutionRules, position: Position, bar: Bar) -> tuple[float, FillWhy] | None:
-    """Return price and reason at which a bracket closes `position` within `bar`.
-
-    The stop counts first: which of the two was touched first is unknown, so the worse is assumed. Every comparison
-    with NaN is false, so a leg that is not there never closes anything.
-    """
-    opened, high, low, _, _ = bar
-    stop, take = position.stop, position.take_profit
-    beyond = _clearance(rules, take)
-    if position.shares > 0.0:
-        stopped, taken, stop_touched, take_passed = opened <= stop, opened >= take, low <= stop, high >= take + beyond
-    else:
-        stopped, taken, stop_touched, take_passed = opened >= stop, opened <= take, high >= stop, low <= take - beyond
-    if stopped:
-        return opened, "stop"
-    if taken:
-        return opened, "take_profit"
-    if stop_touched:
-        return stop, "stop"
-    return (take, "take_profit") if take_passed else None
+def _take_profit(step: _BarStep, position: Position, price: float) -> None:
+    """Close the next part of a position at `price`, and all that is left where no part is left before it."""
+    rules, held, profit = step.rules, position.shares, next_price(position.exits, position.take_profit)
+    size = abs(held)
+    if position.exits:
+        size = part_shares(position.exits[0][0], held, rules.whole_shares or rules.alpaca)
+        position.exits = position.exits[1:]
+    if size != 0.0:
+        slippage = min(size * price * (rules.slippage_bps / 1e4), size * abs(price - profit))
+        _fill(step, position, None, (-size if held > 0.0 else size, price, slippage), "take_profit")
 
 
-def _exit_after_entry(
-    rules: ExecutionRules, position: Position, bar: Bar, entry: float
-) -> tuple[float, FillWhy] | None:
-    """Return price and reason at which a position entered within `bar`, at the limit `entry`, is closed within it.
+def _leave_after_entry(step: _BarStep, position: Position, bar: Bar, entry: float) -> None:
+    """Close what was entered within `bar`, at the limit `entry`, where the bar closes it.
 
     On its way from the open to a stop behind the limit the price has passed the limit, so the stop is certain; that the
     take-profit came after the entry is certain only where the close lies beyond it.
     """
     _, high, low, close, _ = bar
-    stop, take = position.stop, position.take_profit
-    beyond = _clearance(rules, take)
-    if position.shares > 0.0:
-        if low <= stop:
-            return min(stop, entry), "stop"
-        return (max(take, entry), "take_profit") if close >= take + beyond else None
-    if high >= stop:
-        return max(stop, entry), "stop"
-    return (min(take, entry), "take_profit") if close <= take - beyond else None
+    up = 1.0 if position.shares > 0.0 else -1.0
+    if up * (low if up > 0.0 else high) <= up * position.stop:
+        _leave(step, position, up * min(up * position.stop, up * entry), "stop")
+    while _passes(step.rules, position, up, close):
+        profit = next_price(position.exits, position.take_profit)
+        _take_profit(step, position, up * max(up * profit, up * entry))
 
 
 def _fill_limits(step: _BarStep, free_after_open: float) -> None:
@@ -394,10 +406,8 @@ def _fill_limits(step: _BarStep, free_after_open: float) -> None:
                 entries[position.symbol] = price
             _end(step, position, order, (shares, shares if got == part else reducing + got), "buying power")
     for position, bar in step.fresh:
-        if position.symbol in entries:
-            exit_at = _exit_after_entry(rules, position, bar, entries[position.symbol])
-            if exit_at is not None:
-                _leave(step, position, *exit_at)
+        if position.symbol in entries and position.shares != 0.0:
+            _leave_after_entry(step, position, bar, entries[position.symbol])
 
 
 def _close(step: _BarStep, session_return: float | None) -> None:
@@ -546,9 +556,9 @@ def _fill(
     if order is not None:
         position.last_order = order.id
     if position.shares == 0.0:
-        position.stop = position.take_profit = nan
+        position.protect(None, None, ())
     elif order is not None and position.shares * shares > 0.0:
-        position.stop, position.take_profit = price_or_nan(order.stop), price_or_nan(order.take_profit)
+        position.protect(order.stop, order.take_profit, order.exits)
     at, symbol = step.events.at, position.symbol
     step.events.fills.append(Fill(position.last_order, symbol, at, shares, price, slippage, commission, why))
 

@@ -8,17 +8,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK
+from simulator.trading.parts import Parts
 
 Cadence = Literal["once", "daily", "weekly", "monthly"]
 OrderKind = Literal["market", "limit"]
 OrderStatus = Literal["open", "filled", "partly_filled", "cancelled", "rejected"]
 
-Protect = tuple[str, float | None, float | None]
-"""Symbol, stop and take-profit price of a position; None = none."""
+
+class Protect(NamedTuple):
+    """Stop and take-profit price of a position, None = none; and what leaves before the rest."""
+
+    symbol: str
+    stop: float | None
+    take_profit: float | None
+    exits: Parts = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,8 @@ class Target:
     order : how to get there
     limit, stop, take_profit : prices; `limit` only with ``order="limit"``. Stop and take-profit protect the whole
         position in this symbol until the next decision on it
+    exits : ((share of the position, price), …) that leave before the rest does at `take_profit`, in the order in which
+        the prices are reached; shares that add up to 1 leave no rest. The stop is for all that is left
     conviction : -2 … +2 where the strategy has one
     reason : one sentence for people
     """
@@ -43,6 +52,7 @@ class Target:
     take_profit: float | None = None
     conviction: int | None = None
     reason: str = ""
+    exits: Parts = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,8 @@ class Order:
     """An instruction to the broker. Exactly one of `quantity` (signed shares) and `notional` (dollars, buys only).
 
     `id` is the row of the order in the books of a replay, from 0 in order of creation; a broker elsewhere knows orders
-    by :func:`simulator.trading.orders.client_order_id`. A new order on a symbol cancels the one still pending.
+    by :func:`simulator.trading.orders.client_order_id`. A new order on a symbol cancels the one still pending. `exits`
+    are shares of what is left, as :func:`simulator.trading.parts.parts_of` has them; `take_profit` is that of the rest.
     """
 
     id: int
@@ -74,6 +85,7 @@ class Order:
     limit: float | None = None
     stop: float | None = None
     take_profit: float | None = None
+    exits: Parts = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)

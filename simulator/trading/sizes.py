@@ -96,24 +96,26 @@ def make_on_tick(nearest: Rounding, floor: Rounding) -> Callable[[float, bool], 
     return on_tick
 
 
-PriceTerms = Callable[[float, tuple[float, float, float], float, float, float], tuple[float, float, float, int]]
+PriceTerms = Callable[[float, tuple[float, float, float], float, float, float, float], tuple[float, float, float, int]]
 
 
 def make_price_terms(on_tick: Callable[[float, bool], float]) -> PriceTerms:
     """Return the rule for prices, resting on `on_tick`."""
 
     def price_terms(
-        weight: float, prices: tuple[float, float, float], held: float, mark: float, equity: float
+        weight: float, prices: tuple[float, float, float], first: float, held: float, mark: float, equity: float
     ) -> tuple[float, float, float, int]:
         """Return limit, stop and take-profit of a target on the tick, never worse than decided (bought lower, sold
-        higher), and NO_EXITS, EXITS or BAD_EXITS. NaN is none."""
+        higher), and NO_EXITS, EXITS or BAD_EXITS. NaN is none. Profit is taken `first` there: at the take-profit, or
+        where the first part leaves."""
         selling = weight * equity < held * mark
         limit = on_tick(prices[0], selling)
         stop, take = on_tick(prices[1], weight > 0.0), on_tick(prices[2], weight > 0.0)
         up, base = 1.0 if weight > 0.0 else -1.0, limit if limit == limit else mark
-        if stop != stop and take != take:
+        nearest = on_tick(first, weight > 0.0)
+        if stop != stop and nearest != nearest:
             return limit, stop, take, NO_EXITS
-        if weight != 0.0 and ((up * (take - stop) < APART) | (up * (base - stop) < APART)):
+        if weight != 0.0 and ((up * (nearest - stop) < APART) | (up * (base - stop) < APART)):
             return limit, stop, take, BAD_EXITS
         return limit, stop, take, EXITS
 

@@ -17,6 +17,7 @@ from simulator.trading.broker import ImmediateBroker
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.fills import price_or_nan, price_or_none
 from simulator.trading.model import Book, Decision, Order, Protect, Rejection, Target
+from simulator.trading.parts import check_exits, next_price, parts_of
 from simulator.trading.sizes import (
     BAD_EXITS,
     DOLLARS,
@@ -36,7 +37,8 @@ def _truncate(number: float) -> float:
 
 
 size = make_size(_truncate)
-price_terms = make_price_terms(make_on_tick(round, math.floor))
+on_tick = make_on_tick(round, math.floor)
+price_terms = make_price_terms(on_tick)
 size_at_broker = make_size_at_broker(_truncate, round)
 
 
@@ -77,6 +79,8 @@ def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: 
     for symbol in ordered:
         target = targets[symbol]
         check(target)
+        parts, take_profit = parts_of(target.exits, target.take_profit)
+        target = replace(target, exits=parts, take_profit=take_profit)
         cancel.append(symbol)
         held, mark = float(book.positions.get(symbol, 0.0)), float(book.marks.get(symbol, 0.0))
         weight, limited, denied, exits = float(target.weight), target.limit is not None, 0.0, NO_EXITS
@@ -91,7 +95,7 @@ def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: 
             why = "stop or take-profit" if exits == BAD_EXITS else "no short sale"
             refused.append(Rejection(-1, symbol, at, denied, 0.0, why))
         if keeps_side and exits != BAD_EXITS:
-            protect.append((symbol, target.stop, target.take_profit))
+            protect.append(Protect(symbol, target.stop, target.take_profit, target.exits))
         if verdict == NO_PRICE:
             refused.append(Rejection(-1, symbol, at, 0.0, 0.0, "no price yet"))
         elif verdict != NO_ORDER:
@@ -112,8 +116,8 @@ def place(decision: Decision, broker: ImmediateBroker, rules: ExecutionRules) ->
 def carry_out(instructions: Instructions, broker: ImmediateBroker) -> None:
     """Hand `instructions` to the books of a replay, where nothing happens between planning and sending."""
     broker.cancel(instructions.cancels)
-    for symbol, stop, take_profit in instructions.protects:
-        broker.protect(symbol, stop, take_profit)
+    for symbol, stop, take_profit, exits in instructions.protects:
+        broker.protect(symbol, stop, take_profit, exits)
     broker.submit(instructions.orders, instructions.refused)
 
 
@@ -129,13 +133,17 @@ def check(target: Target) -> None:
             f'order of {target.symbol} was "{target.order}" with limit {target.limit}',
             mend='a limit price goes with order="limit", and only with it',
         )
+    if target.exits:
+        check_exits(target.symbol, target.weight, target.exits, target.take_profit)
 
 
 def _on_ticks(target: Target, held: float, mark: float, equity: float) -> tuple[Target, int]:
     prices = price_or_nan(target.limit), price_or_nan(target.stop), price_or_nan(target.take_profit)
-    *found, exits = price_terms(float(target.weight), prices, held, mark, equity)
+    first = next_price(target.exits, prices[2])
+    *found, exits = price_terms(float(target.weight), prices, first, held, mark, equity)
     limit, stop, take_profit = map(price_or_none, found)
-    return replace(target, limit=limit, stop=stop, take_profit=take_profit), exits
+    parts = tuple((share, on_tick(price, target.weight > 0.0)) for share, price in target.exits)
+    return replace(target, limit=limit, stop=stop, take_profit=take_profit, exits=parts), exits
 
 
 def _order(number: int, at: int, target: Target, verdict: int, amount: float) -> Order:
@@ -149,4 +157,5 @@ def _order(number: int, at: int, target: Target, verdict: int, amount: float) ->
         limit=target.limit,
         stop=target.stop,
         take_profit=target.take_profit,
+        exits=target.exits,
     )

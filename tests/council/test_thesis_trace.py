@@ -247,4 +247,4 @@ def test_the_weight_as_held_orders_nothing_and_replaces_the_protective_prices(he
     )
     sizing = orders_for(Decision(moment(0) + timedelta(days=1), (target,)), book, ExecutionRules(whole_shares=whole), 0)
     assert sizing.orders == ()
-    assert sizing.protects == (("S", 1.0, 2.0),)
+    assert sizing.protects == (("S", 1.0, 2.0, ()),)

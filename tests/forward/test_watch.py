@@ -135,7 +135,7 @@ def book(held: Mapping[str, float]) -> Book:
 def intent(orders: list[Order], held: Mapping[str, float]) -> Intent:
     decision = Decision(AT, ())
     return Intent(
-        decision, decision, orders=tuple(orders), protects=(("A", 40.0, None),), cancels=("B",), book=book(held)
+        decision, decision, orders=tuple(orders), protects=(("A", 40.0, None, ()),), cancels=("B",), book=book(held)
     )
 
 

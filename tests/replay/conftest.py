@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -164,6 +164,38 @@ def _random_tape(rng: np.random.Generator, bars: Bars) -> Tape:
     )
 
 
+def in_parts(scenario: Scenario, seed: int) -> Scenario:
+    """The scenario whose targets leave in up to three parts."""
+    rng, tape, bars = np.random.default_rng(seed), scenario.tape, scenario.bars
+    rows = np.searchsorted(bars.opens_at, tape.instants)
+    known = np.nan_to_num(bars.close[np.clip(rows - 1, 0, len(bars) - 1)], nan=20.0)
+    side = np.where(np.nan_to_num(tape.weight) >= 0, 1.0, -1.0)
+    exits, rest = _random_exits(rng, known, side * rng.choice([0.01, 0.05]), _tick(rng, known), tape.take_profit)
+    return replace(scenario, tape=replace(tape, take_profit=rest, exits=exits))
+
+
+def _random_exits(
+    rng: np.random.Generator,
+    known: NDArray[np.float64],
+    reach: NDArray[np.float64],
+    tick: float,
+    take_profit: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Up to three parts of two cells in three, whose prices lead away, and the take-profits that lie beyond them."""
+    exits, take_profit = np.full((*known.shape, 3, 2), np.nan), take_profit.copy()
+    for k, n in np.ndindex(*known.shape):
+        up, most = np.sign(reach[k, n]), int(rng.integers(0, 4))
+        away = np.cumsum(np.abs(rng.normal(0, abs(reach[k, n]), most + 1)))
+        prices = _on_ticks(np.maximum(known[k, n] * (1.0 + up * away), 0.01), tick)
+        steps = up * np.diff(prices) > 0.0
+        parts = int(np.argmin(np.append(steps, False))) if most else 0
+        shares = rng.choice([[1 / 3, 1 / 3, 1 / 3], [0.5, 0.25, 0.125], [0.9, 0.05, 0.05]])[:parts]
+        exits[k, n, :parts, 0], exits[k, n, :parts, 1] = shares, prices[:parts]
+        if parts:
+            take_profit[k, n] = np.nan if shares.sum() > 0.99 or rng.random() < 0.3 else prices[parts]
+    return exits, take_profit
+
+
 def _random_rules(rng: np.random.Generator) -> ExecutionRules:
     def some(*values: float) -> float:
         return float(rng.choice(values))
@@ -207,3 +239,8 @@ def tape_of() -> Callable[..., Tape]:
 @pytest.fixture(scope="session")
 def scenario_of() -> Callable[[int], Scenario]:
     return random_scenario
+
+
+@pytest.fixture(scope="session")
+def scenario_in_parts() -> Callable[[int], Scenario]:
+    return lambda seed: in_parts(random_scenario(seed), seed)

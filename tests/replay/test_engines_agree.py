@@ -114,6 +114,46 @@ def test_under_the_terms_of_a_broker_random_scenarios_are_bit_identical_and_quan
     assert set(seen) >= EVERY_BRANCH | AT_A_BROKER, (EVERY_BRANCH | AT_A_BROKER) - set(seen)
 
 
+PARTS = {
+    f"{count} of a {side} {where}"
+    for count in ("part", "parts of one bar")
+    for side in ("long", "short")
+    for where in ("at the open", "within the bar")
+}
+
+
+def parts_seen(ledger: Ledger) -> Counter[str]:
+    """Take-profits that left something of a position, and those that came together."""
+    row, before = {int(at): t for t, at in enumerate(ledger.bars.opens_at)}, None
+    held, seen = dict.fromkeys(ledger.bars.symbols, 0.0), Counter[str]()
+    for fill in ledger.fills:
+        held[fill.symbol] += fill.quantity
+        if fill.why == "take_profit":
+            opened = ledger.bars.open[row[fill.at], ledger.bars.column(fill.symbol)]
+            where = "at the open" if fill.price == opened else "within the bar"
+            ends = f"of a {'long' if fill.quantity < 0 else 'short'} {where}"
+            seen[f"part {ends}"] += abs(held[fill.symbol]) > 1e-6
+            seen[f"parts of one bar {ends}"] += before == (fill.symbol, fill.at)
+            before = fill.symbol, fill.at
+    return +seen
+
+
+@pytest.mark.medium
+def test_exits_in_parts_are_bit_identical_and_reach_every_branch(scenario_in_parts):
+    seen, broker = Counter[str](), at_a_broker(scenario_in_parts)
+    check_seeds(broker, range(60), quantised=True)
+    check_seeds(scenario_in_parts, range(60))
+    for seed in range(60):
+        seen += parts_seen(kernel.replay_tape(*broker(seed))) + parts_seen(kernel.replay_tape(*scenario_in_parts(seed)))
+    assert set(seen) == PARTS, PARTS - set(seen)
+
+
+@pytest.mark.slow
+def test_five_hundred_more_scenarios_of_exits_in_parts_are_bit_identical(scenario_in_parts):
+    check_seeds(scenario_in_parts, range(60, 560))
+    check_seeds(at_a_broker(scenario_in_parts), range(60, 560), quantised=True)
+
+
 @pytest.mark.slow
 def test_two_thousand_more_random_scenarios_are_bit_identical(scenario_of):
     seen = check_seeds(scenario_of, range(IN_EVERY_RUN, IN_EVERY_RUN + 2_000))

@@ -140,7 +140,7 @@ def test_21_a_fraction_that_is_to_be_protected_is_sold_so_that_the_exits_cover_a
     for held in (10.25, 10.001):
         intent = intent_of(Target("A", held * 100.0 / (10_000.0 + held * 100.0), stop=90.0), held={"A": held})
         assert [one.quantity for one in intent.orders] == [round(10.0 - held, 9)], "however little it is worth"
-        assert intent.protects == (("A", 90.0, None),)
+        assert intent.protects == (("A", 90.0, None, ()),)
 
 
 @pytest.mark.fault("services", "a quantity of seventeen digits", "nine decimals, dollars in cents")

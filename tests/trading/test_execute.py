@@ -166,7 +166,7 @@ def test_a_client_killed_at_any_point_goes_on_without_a_second_order(tmp_path: P
 def test_protective_prices_are_in_place_before_orders_are_sent() -> None:
     toy = ToyBroker(opened(positions={"A": 10.0}))
     done = asyncio.run(session(toy))
-    (symbol, stop, take_profit) = done.intent.protects[0]
+    (symbol, stop, take_profit, _) = done.intent.protects[0]
     key = client_order_id(ORIGIN, AS_OF, "A", "protect", 0)
     assert toy.state["brackets"] == {symbol: [stop, take_profit, key]}
 

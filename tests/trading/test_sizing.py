@@ -75,12 +75,12 @@ def test_a_bracket_protects_at_once_when_the_position_stays_on_its_side_else_it_
         Target("SHORT", 0.1, stop=95.0),
         Target("NEW", 0.1, stop=45.0, take_profit=60.0),
     )
-    assert sizing.protects == (("HELD", 90.0, None),)
+    assert sizing.protects == (("HELD", 90.0, None, ()),)
     assert [(o.stop, o.take_profit) for o in sizing.orders] == [(90.0, None), (95.0, None), (45.0, 60.0)]
 
 
 def test_a_target_without_a_bracket_takes_the_old_one_away():
-    assert sized(Target("HELD", 0.625)).protects == (("HELD", None, None),)
+    assert sized(Target("HELD", 0.625)).protects == (("HELD", None, None, ()),)
 
 
 def test_every_symbol_with_a_target_loses_its_pending_order_and_nan_leaves_alone():
@@ -109,8 +109,8 @@ def test_place_cancels_protects_and_submits_with_the_brokers_next_id():
         def cancel(self, symbols):
             calls.append(("cancel", *symbols))
 
-        def protect(self, symbol, stop, take_profit):
-            calls.append(("protect", symbol, stop, take_profit))
+        def protect(self, symbol, stop, take_profit, exits=()):
+            calls.append(("protect", symbol, stop, take_profit, *exits))
 
     targets = (Target("HELD", 0.5, stop=80.0), Target("LATER", 0.5))
     sizing = place(Decision(EIGHT, targets), Desk(), FRACTIONAL)

@@ -29,6 +29,7 @@ from simulator.trading.cycle import Execution, Intent, TradingRules, execute, pl
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.model import Book, Decision, OrderReport, Target
 from simulator.trading.orders import Origin, Ticket
+from simulator.trading.parts import Parts
 from simulator.trading.risk import Limits
 
 ORIGIN = Origin("run", "COUNCIL")
@@ -93,9 +94,11 @@ class ToyBroker:
         await self.wait("cancel: done")
         return self.report(client_order_id)
 
-    async def protect(self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str) -> float:
+    async def protect(
+        self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str, exits: Parts = ()
+    ) -> float:
         await self.wait("protect: asked")
-        self.state["brackets"][symbol] = [stop, take_profit, client_order_id]
+        self.state["brackets"][symbol] = [stop, take_profit, client_order_id, *exits]
         self.save()
         await self.wait("protect: done")
         return abs(self.state["positions"].get(symbol, 0.0))

@@ -16,15 +16,18 @@ import numpy as np
 
 from simulator.errors import UsageError
 from simulator.market.bars import Bars, Floats, Instants
-from simulator.replay.kernel.market import PreparedMarket, Targets, read_only, targets_of
+from simulator.replay.kernel.market import PreparedMarket, Targets, exits_of, read_only, targets_of
 from simulator.replay.kernel.play import play
 from simulator.replay.kernel.state import MEMBER, Curves, Room
 from simulator.replay.ledger import Ledger
-from simulator.replay.tape import Tape
+from simulator.replay.tape import PRICES, Tape
 from simulator.trading.conditional import LEAVE
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.fills import Account, Position
+from simulator.trading.model import Order
+from simulator.trading.parts import ALL, Parts
 from simulator.trading.risk import Limits
+from simulator.trading.sizing import on_tick
 
 T = TypeVar("T")
 
@@ -102,6 +105,7 @@ class Batch:
     """R parameter sets over one market, as compiled code takes them: `members` (R,) records, `groupings` (G, N).
 
     With `weigh_many` each member has decisions of its own at the instants of `targets`, worked out when it is played.
+    `exits` (K, N, P, 2) are those of the tapes, as they were decided.
     """
 
     market: PreparedMarket
@@ -109,6 +113,7 @@ class Batch:
     members: Any
     groupings: Instants
     weigh_many: WeighMany | None = None
+    exits: Floats | None = None
 
     @classmethod
     def of(
@@ -142,7 +147,8 @@ class Batch:
         which = np.array([number[tape] for tape in listed["tapes"]], dtype=np.int64)
         members["first"], members["end"] = ends[which], ends[which + 1]
         groupings = _limit_members(members, listed["limits"], market.bars.symbols)
-        return cls(market, targets_of(market.bars, unique), members, groupings)
+        exits = exits_of(unique)
+        return cls(market, targets_of(market.bars, unique, exits), members, groupings, exits=exits)
 
     @classmethod
     def weighed(
@@ -203,8 +209,13 @@ class Batch:
         first, end, shift = (int(one.members[0][name]) for name in ("first", "end", "shift"))
         targets, rows = one.targets, slice(first, end)
         none = np.full_like(targets.weight[rows], np.nan)
-        prices = [cells[rows] if len(cells) else none for cells in (targets.limit, targets.stop, targets.take_profit)]
-        return Tape(targets.at[first - shift : end - shift], self.market.bars.symbols, targets.weight[rows], *prices)
+        prices = {name: cells[rows] if len(cells := getattr(targets, name)) else none for name in PRICES}
+        exits = None if self.exits is None else self.exits[rows]
+        if exits is not None:  # what closes the rest stands among the parts
+            closed = np.nansum(exits[..., 0], axis=2) >= ALL
+            prices["take_profit"] = np.where(closed, np.nan, prices["take_profit"])
+        at = targets.at[first - shift : end - shift]
+        return Tape(at, self.market.bars.symbols, targets.weight[rows], **prices, exits=exits)
 
     def ledger(self, r: int) -> Ledger:
         """Return the books of member `r`."""
@@ -245,13 +256,30 @@ def enter(bars: Bars, tape: Tape, rules: ExecutionRules, cash: float, opening_ma
     positions = {}
     for n, symbol in enumerate(bars.symbols):
         p = state.positions[n]
-        pending = None if p.pending < 0 else books.order(int(p.pending))
-        held, stop, take = float(p.held), float(p.stop), float(p.take_profit)
-        positions[symbol] = Position(symbol, marks[n], held, stop, take, pending, int(p.last_order))
+        held, stop, take, up = float(p.held), float(p.stop), float(p.take_profit), p.held > 0.0
+        if exits := _parts(batch.targets, rules, (p.row, n, p.part), up):
+            take = _price(float(batch.targets.take_profit[p.row, n]), rules, up)
+        pending: Order | None = None
+        if p.pending >= 0:
+            pending = books.order(int(p.pending))
+            bought = (pending.quantity or pending.notional or 0.0) > 0.0
+            pending = replace(pending, exits=_parts(batch.targets, rules, (p.order_row, n, 0), bought))
+        positions[symbol] = Position(symbol, marks[n], held, stop, take, pending, int(p.last_order), exits)
     cash, equity, carried, kept = (
         float(x) for x in (account.cash, account.equity, account.carried, account.kept_share)
     )
     return Account(cash, equity, carried, positions, account.call > 0, kept), books
+
+
+def _parts(targets: Targets, rules: ExecutionRules, where: tuple[int, int, int], up: bool) -> Parts:
+    """Return the parts of a decision's target from one on, `where` = (decision, symbol, part)."""
+    row, n, part = (int(one) for one in where)
+    there = targets.exits[row, n, part:].tolist() if len(targets.exits) else []
+    return tuple((share, _price(price, rules, up)) for share, price in there if share == share)
+
+
+def _price(price: float, rules: ExecutionRules, up: bool) -> float:
+    return on_tick(price, up) if rules.alpaca else price
 
 
 def play_many(

@@ -19,10 +19,13 @@ def _bracketed(position: PositionState) -> int:
 
 
 @inner
-def set_bracket(a: AccountState, position: PositionState, stop: float, take: float) -> None:
+def set_bracket(a: AccountState, position: PositionState, stop: float, take: float, row: int, part: int) -> None:
+    """Protect a position by the bracket of decision `row` from its `part` on, whose profit is taken at `take`."""
     a.brackets -= _bracketed(position)
     position.stop = stop
     position.take_profit = take
+    position.row = row
+    position.part = part
     a.brackets += _bracketed(position)
 
 
@@ -52,9 +55,9 @@ def fill(
     elif why <= ledger.TAKE_PROFIT:
         a.decided = 1
     if held == 0.0:
-        set_bracket(a, position, np.nan, np.nan)
+        set_bracket(a, position, np.nan, np.nan, 0, 0)
     elif ordered and (held > 0.0) == (shares > 0.0):
-        set_bracket(a, position, position.order_stop, position.order_take_profit)
+        set_bracket(a, position, position.order_stop, position.order_first, position.order_row, 0)
     i = a.fills
     a.fills = i + 1
     if i < len(rows):

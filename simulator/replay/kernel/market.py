@@ -17,6 +17,7 @@ from simulator.replay import ledger
 from simulator.replay.tape import PRICES, TERMS, Tape, due_at, years
 from simulator.stats.skill import mean_moves
 from simulator.trading.execution import SESSIONS_A_YEAR
+from simulator.trading.parts import parts_of_many, stacked
 
 
 class MarketArrays(NamedTuple):
@@ -165,10 +166,11 @@ def _arrays(bars: Bars, opening_marks: Floats) -> MarketArrays:
 class Targets(NamedTuple):
     """Decisions of all tapes, one tape after the other.
 
-    `due` (K,) are the bars that decisions are carried out at, `at` (K,) the instants they were made at; `weight` (K, N)
-    is NaN where a symbol is left alone. The prices (K, N) have no rows where no decision names any. `terms` (K, N) have
-    rows where weights and limits wait for the account: each member settles them in `settled` (2, K, N), which is the
-    memory of `weight` and `limit`.
+    `due` (K,) are the bars that decisions are carried out at, `at` (K,) the instants they were made at; `weight` (K,
+    N) is NaN where a symbol is left alone. The prices (K, N) have no rows where no decision names any. `exits` (K, N,
+    P, 2) are the share of what is left and the price of each part, as `trading.parts` has them, with no rows where
+    nothing leaves in parts; `take_profit` is that of the rest. `terms` (K, N) have rows where weights and limits wait
+    for the account: each member settles them in `settled` (2, K, N), which is the memory of `weight` and `limit`.
     """
 
     due: Instants
@@ -177,15 +179,22 @@ class Targets(NamedTuple):
     limit: Floats
     stop: Floats
     take_profit: Floats
+    exits: Floats
     terms: NDArray[Any]
     settled: Floats
 
     @classmethod
-    def stated(cls, due: Instants, at: Instants, weight: Floats, prices: Sequence[Floats]) -> Targets:
-        """Return targets that do not wait for anything."""
+    def stated(
+        cls, due: Instants, at: Instants, weight: Floats, prices: Sequence[Floats], exits: Floats | None = None
+    ) -> Targets:
+        """Return targets that do not wait for anything, of which `exits` (K, N, P, 2) leave in parts."""
         none = np.empty((2, 0, weight.shape[1]))
         limit, stop, take_profit = prices
-        return cls(due, at, weight, limit, stop, take_profit, read_only(np.empty(none.shape[1:], dtype=TERMS)), none)
+        parts = np.empty((0, weight.shape[1], 0, 2))
+        if exits is not None:
+            parts, take_profit = parts_of_many(exits, take_profit)
+        terms = read_only(np.empty(none.shape[1:], dtype=TERMS))
+        return cls(due, at, weight, limit, stop, read_only(take_profit), read_only(parts), terms, none)
 
     def unsettled(self) -> Targets:
         """Return the same targets with weights and limits of their own, all to be settled."""
@@ -195,13 +204,21 @@ class Targets(NamedTuple):
         return self._replace(weight=read_only(settled[0]), limit=read_only(settled[1]), settled=settled)
 
 
-def targets_of(bars: Bars, tapes: Sequence[Tape]) -> Targets:
-    """Return the targets of `tapes`, one tape after the other. Raises UsageError when one is for other symbols."""
+def exits_of(tapes: Sequence[Tape]) -> Floats | None:
+    """Return (K, N, P, 2) exits of `tapes`, one tape after the other, as they were decided; None without any."""
+    if all(tape.exits is None for tape in tapes):
+        return None
+    return stacked(np.empty((*tape.weight.shape, 0, 2)) if tape.exits is None else tape.exits for tape in tapes)
+
+
+def targets_of(bars: Bars, tapes: Sequence[Tape], exits: Floats | None = None) -> Targets:
+    """Return the targets of `tapes`, one tape after the other, and of their `exits`. Raises UsageError when one is for
+    other symbols."""
     at = _stacked([tape.aligned(bars.symbols).instants for tape in tapes])
     priced = any(tape.priced for tape in tapes)
     prices = [_stacked([getattr(tape, name)[: None if priced else 0] for tape in tapes]) for name in PRICES]
     due, weight = due_at(bars, at).astype(np.int64), _stacked([tape.weight for tape in tapes])
-    targets = Targets.stated(due, at, weight, prices)
+    targets = Targets.stated(due, at, weight, prices, exits)
     waiting = [tape.terms for tape in tapes if tape.terms is not None]
     if not waiting:
         return targets

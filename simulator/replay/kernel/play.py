@@ -62,8 +62,12 @@ from simulator.trading.sizes import (
 )
 
 size = inner(make_size(np.trunc))
-price_terms = inner(make_price_terms(inner(make_on_tick(np.rint, np.floor))))
+on_tick = inner(make_on_tick(np.rint, np.floor))
+price_terms = inner(make_price_terms(on_tick))
 size_at_broker = inner(make_size_at_broker(np.trunc, np.rint))
+
+WHOLE = 1e-9
+"""As in `trading.parts`, and written down again."""
 
 # A. Decisions.
 
@@ -86,12 +90,14 @@ def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -
         if weight == 0.0 and position.held == 0.0 and position.pending < 0 and mark != 0.0:
             continue  # most targets of most rules: nothing is wanted and there is nothing
         cancel(a, position, s.orders)
-        limit = stop = take = np.nan
+        limit = stop = take = first = np.nan
         if priced:
             limit, stop, take = targets.limit[k, n], targets.stop[k, n], targets.take_profit[k, n]
+            first = _profit(targets, rules, k, n, 0, take, weight)
         held, whole, exits, denied = position.held, rules.whole_shares > 0, NO_EXITS, 0.0
         if rules.alpaca > 0:
-            limit, stop, take, exits = price_terms(weight, (limit, stop, take), held, mark, a.equity)
+            limit, stop, take, exits = price_terms(weight, (limit, stop, take), first, held, mark, a.equity)
+            first = on_tick(first, weight > 0.0)
             verdict, amount, keeps_side, denied = size_at_broker(
                 weight, not np.isnan(limit), exits, held, mark, a.equity, whole, least
             )
@@ -101,7 +107,7 @@ def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -
             why = ledger.EXITS_REASON if exits == BAD_EXITS else ledger.NO_SHORT_REASON
             refuse(a, s.refusals, n, -1, at, denied, 0.0, why)
         if keeps_side and exits != BAD_EXITS and (priced or a.brackets > 0):
-            set_bracket(a, position, stop, take)
+            set_bracket(a, position, stop, first, k, 0)
         if verdict == NO_PRICE:
             refuse(a, s.refusals, n, -1, at, 0.0, 0.0, ledger.NO_PRICE_REASON)
         elif verdict != NO_ORDER:
@@ -110,6 +116,8 @@ def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -
             position.limit = limit
             position.order_stop = stop
             position.order_take_profit = take
+            position.order_first = first
+            position.order_row = k
             send(a, position, s.orders, n, at)
         elif amount != 0.0:
             why = ledger.TOO_SMALL_REASON if abs(amount) * mark < least else ledger.NO_SHARE_REASON
@@ -293,6 +301,16 @@ def _share_out(m: MarketArrays, s: KernelState, t: int, count: int) -> int:
 
 
 @inner
+def _profit(targets: Targets, rules: Member, k: int, n: int, part: int, take: float, side: float) -> float:
+    """Return the price at which decision `k` takes profit of symbol `n` from `part` on, `take` where none is left."""
+    if len(targets.exits) > 0 and part < targets.exits.shape[2]:
+        price: float = targets.exits[k, n, part, 1]
+        if not np.isnan(price):
+            return on_tick(price, side > 0.0) if rules.alpaca > 0 else price
+    return take
+
+
+@inner
 def _leave(s: KernelState, n: int, price: float, why: int) -> None:
     a, position = s.account[0], s.positions[n]
     size = abs(position.held)
@@ -303,7 +321,32 @@ def _leave(s: KernelState, n: int, price: float, why: int) -> None:
 
 
 @inner
-def _protect(m: MarketArrays, s: KernelState, t: int) -> None:
+def _take_profit(targets: Targets, s: KernelState, n: int, price: float) -> None:
+    """Close the next part of a position at `price`, and all that is left where no part is left before it."""
+    a, rules, position = s.account[0], s.rules, s.positions[n]
+    row, part, held = position.row, position.part, position.held
+    share = np.nan
+    if len(targets.exits) > 0 and part < targets.exits.shape[2]:
+        share = targets.exits[row, n, part, 0]
+    if np.isnan(share):
+        _leave(s, n, price, ledger.TAKE_PROFIT)
+        return
+    size = share * abs(held)
+    if rules.whole_shares + rules.alpaca > 0:
+        size = np.floor(size + WHOLE)
+    if size != 0.0:
+        slippage = min(size * price * a.slippage, size * abs(price - position.take_profit))
+        fill(a, rules, position, s.fills, n, (-size if held > 0.0 else size, price, slippage), ledger.TAKE_PROFIT)
+    take: float = targets.take_profit[row, n]
+    if rules.alpaca > 0:
+        take = on_tick(take, held > 0.0)
+    if position.held != 0.0:
+        following = _profit(targets, rules, row, n, part + 1, take, held)
+        set_bracket(a, position, position.stop, following, row, part + 1)
+
+
+@inner
+def _protect(m: MarketArrays, targets: Targets, s: KernelState, t: int) -> None:
     for i in range(s.account[0].active):
         n = s.active[i]
         position = s.positions[n]
@@ -321,20 +364,29 @@ def _protect(m: MarketArrays, s: KernelState, t: int) -> None:
             continue
         if stopped:
             _leave(s, n, opened, ledger.STOP)
-        elif taken:
-            _leave(s, n, opened, ledger.TAKE_PROFIT)
-        elif stop_touched:
+        while position.held != 0.0 and _reached(position, opened, 0.0):
+            _take_profit(targets, s, n, opened)
+        if position.held != 0.0 and stop_touched:
             _leave(s, n, stop, ledger.STOP)
-        else:
-            _leave(s, n, take, ledger.TAKE_PROFIT)
-        cancel(s.account[0], position, s.orders)
+        best = m.high[t, n] if held > 0.0 else m.low[t, n]
+        while position.held != 0.0 and _reached(position, best, clearance(s.rules, position.take_profit)):
+            _take_profit(targets, s, n, position.take_profit)
+        if position.held != held:  # also where only a part left: an order of the whole would lead beyond zero
+            cancel(s.account[0], position, s.orders)
+
+
+@inner
+def _reached(position: PositionState, price: float, beyond: float) -> bool:
+    """Return True where `price` goes `beyond` the next profit of a position."""
+    take = position.take_profit
+    return price >= take + beyond if position.held > 0.0 else price <= take - beyond
 
 
 # E. Limit orders within the bar.
 
 
 @inner
-def _limits_within(m: MarketArrays, s: KernelState, t: int, free: float) -> None:
+def _limits_within(m: MarketArrays, targets: Targets, s: KernelState, t: int, free: float) -> None:
     """Fill orders that only add, against `free` and what it has left; then those that reduce or cross; then leave what
     the bar carried on to its stop, or closed beyond its take-profit. `got` is what was entered within the bar."""
     a, rules = s.account[0], s.rules
@@ -375,11 +427,11 @@ def _limits_within(m: MarketArrays, s: KernelState, t: int, free: float) -> None
             entered = True
         end_auctioned(s, n, wanted, wanted if got == rest else part + got, ledger.BUYING_POWER)
     if entered and a.brackets > 0:
-        _protect_entries(m, s, t)
+        _protect_entries(m, targets, s, t)
 
 
 @inner
-def _protect_entries(m: MarketArrays, s: KernelState, t: int) -> None:
+def _protect_entries(m: MarketArrays, targets: Targets, s: KernelState, t: int) -> None:
     """Close what was entered within the bar and carried on to its stop, or closed beyond its take-profit."""
     for i in range(s.account[0].waiting):
         n = s.waiting[i]
@@ -388,15 +440,15 @@ def _protect_entries(m: MarketArrays, s: KernelState, t: int) -> None:
             continue
         side = 1.0 if position.held > 0.0 else -1.0
         worst = m.low[t, n] if position.held > 0.0 else m.high[t, n]
-        entry, stop, take = position.limit, position.stop, position.take_profit
+        entry, stop = position.limit, position.stop
         if side * worst <= side * stop:
             _leave(s, n, side * min(side * stop, side * entry), ledger.STOP)
-        elif side * m.close[t, n] >= side * take + clearance(s.rules, take):
-            _leave(s, n, side * max(side * take, side * entry), ledger.TAKE_PROFIT)
+        while position.held != 0.0 and _reached(position, m.close[t, n], clearance(s.rules, position.take_profit)):
+            _take_profit(targets, s, n, side * max(side * position.take_profit, side * entry))
 
 
 @inner
-def _trade(m: MarketArrays, s: KernelState, t: int) -> None:
+def _trade(m: MarketArrays, targets: Targets, s: KernelState, t: int) -> None:
     """Go through C to E of a bar on which something is pending or protected, or a margin call stands."""
     a = s.account[0]
     a.at = m.opens_at[t]
@@ -408,9 +460,9 @@ def _trade(m: MarketArrays, s: KernelState, t: int) -> None:
     waiting = a.pending > 0
     free = _free_margin(m, s, t) if waiting else 0.0
     if a.brackets > 0:
-        _protect(m, s, t)
+        _protect(m, targets, s, t)
     if waiting and a.pending > 0:
-        _limits_within(m, s, t, min(free, _free_margin(m, s, t)))
+        _limits_within(m, targets, s, t, min(free, _free_margin(m, s, t)))
 
 
 # F. Close, and the loop over bars.
@@ -483,6 +535,7 @@ def _open_account(s: KernelState) -> None:
         position.held = 0.0
         position.stop = position.take_profit = np.nan
         position.pending = position.last_order = -1
+        position.part = position.row = 0
 
 
 @inner
@@ -520,7 +573,7 @@ def _play(
         if a.pending + a.brackets + a.call > 0:
             if len(c.beyond) > 0:
                 note_exposure(m, x, s, c, r, t + 1)
-            _trade(m, s, t)
+            _trade(m, targets, s, t)
         end_bar(x, s, c, r, t, _close(m, s, t))
         t += 1
     if len(c.beyond) > 0:

@@ -18,7 +18,8 @@ class PositionState:
     """One symbol: its position, the order it waits for, and that order's parts in an auction.
 
     `pending` is the order that waits and `last_order` the one that filled last (-1 = none); of `quantity` and
-    `notional` one is NaN.
+    `notional` one is NaN. `take_profit` is where profit is taken next: at part `part` of decision `row`, or where the
+    rest leaves. `order_first` is that of the order, of decision `order_row`.
     """
 
     held: float
@@ -29,11 +30,15 @@ class PositionState:
     limit: float
     order_stop: float
     order_take_profit: float
+    order_first: float
     wanted: float
     reducing: float
     got: float
     pending: int
     last_order: int
+    part: int
+    row: int
+    order_row: int
 
 
 class AccountState:
