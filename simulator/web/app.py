@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import anyio.to_thread
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import (
@@ -28,9 +28,9 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
-import simulator
-from simulator.errors import SimError
+from simulator.errors import SimError, UsageError
 from simulator.printing import printable
+from simulator.report.renderers.html import TEMPLATES, page_filters
 from simulator.store.database import Store
 from simulator.web import actions, metrics, reports, views
 from simulator.web.feed import Feed
@@ -41,8 +41,9 @@ from simulator.workspace import Workspace
 
 COOKIE = "sim_session"
 HERE = Path(__file__).parent
+REPORT = FileSystemLoader(TEMPLATES)
 FILES = {
-    "style.css": Path(simulator.__file__).parent / "report" / "templates" / "style.css",
+    "style.css": TEMPLATES / "style.css",
     **{name: HERE / "static" / name for name in ("web.css", "web.js", "again.js")},
 }
 Handler = Callable[[Request], Awaitable[Response]]
@@ -54,10 +55,12 @@ class Desk:
     def __init__(self, workspace: Workspace, store: Store, known: Addresses, sessions: Sessions) -> None:
         self.workspace, self.store, self.known = workspace, store, known
         self.sessions, self.limiter, self.feed = sessions, Limiter(), Feed(store)
-        self.pages = Environment(
-            loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
-        )
+        loader = ChoiceLoader([FileSystemLoader(HERE / "templates"), PrefixLoader({"report": REPORT})])
+        self.pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+        self.pages.filters |= page_filters()
         self.pages.filters["plain"] = lambda value: printable(str(value))
+        self.pages.filters["brief"] = lambda at: printable(str(at)[:16].replace("T", " "))
+        self.pages.filters["money"] = lambda value: "–" if value is None else f"${value:,.2f}"
         self.pages.filters["number"] = lambda value: "–" if value is None else f"{value:,.10g}"
 
     def render(self, name: str, status: int = 200, **facts: Any) -> HTMLResponse:
@@ -159,6 +162,26 @@ class Desk:
 
         return self.page(show)
 
+    async def forward(self, request: Request, session: Session) -> Response:
+        """Answer with the page of a forward test."""
+        run = request.path_params["run"]
+        try:
+            facts = await anyio.to_thread.run_sync(views.look_at_test, self.workspace, self.store, run)
+        except UsageError as error:
+            return _refuse(404, printable(error.found))
+        except SimError as error:
+            return self.render("unreadable.html", 503, session=session, error=str(error))
+        return self.render("forward.html", session=session, **facts)
+
+    async def forward_report(self, request: Request, _session: Session) -> Response:
+        """Answer with the report of a forward test as of now, in the sandbox of reports."""
+        run = request.path_params["run"]
+        try:
+            page = await anyio.to_thread.run_sync(reports.render_forward, self.workspace, run)
+        except SimError as error:
+            return _refuse(404, printable(str(error)))
+        return reports.serve_page(page)
+
     async def events(self, request: Request) -> Response:
         """Stream what happens, from ``Last-Event-ID`` on."""
         if self.session_of(request) is None:
@@ -203,6 +226,8 @@ class Desk:
             Route("/approvals", self.changing(self.answer), methods=["POST"]),
             Route("/act", self.changing(self.act), methods=["POST"]),
             Route("/runs", self.shows("runs.html", views.look_at_runs)),
+            Route("/forward/{run}", self.page(self.forward)),
+            Route("/forward/{run}/report.html", self.page(self.forward_report)),
             Route("/audit", self.shows("audit.html", views.look_at_audit)),
             Route("/reports/{path:path}", self.page(self.report)),
             *metrics.routes(self.workspace, self.store),

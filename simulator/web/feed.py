@@ -24,6 +24,8 @@ BEAT_S = 10.0
 KEPT = 5000
 """Events kept for connections that come back; who was away for longer reads the page anew."""
 MOST_TEXT = 300
+INTERNAL = ("id", "_at", "at", "born", "digest", "config", "code", "clock")
+"""How the names of facts end that nobody reads as they pass by: ids, digests, instants told beside them."""
 
 
 class Feed:
@@ -97,6 +99,9 @@ def _write(stored: Stored) -> bytes:
 
 def describe(stored: Stored) -> str:
     """Return one line about an event: the plain facts of its payload."""
-    payload = stored.event.payload
-    plain = (f"{name} {value}" for name, value in payload.items() if isinstance(value, str | int | float) and value)
+    plain = (
+        f"{name.replace('_', ' ')} {f'{value:,.2f}' if isinstance(value, float) else value}"
+        for name, value in stored.event.payload.items()
+        if isinstance(value, str | int | float) and value and not name.endswith(INTERNAL)
+    )
     return printable(" · ".join(plain))[:MOST_TEXT]

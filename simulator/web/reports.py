@@ -11,6 +11,7 @@ from pathlib import Path
 from starlette.responses import Response
 
 from simulator.files import read_bytes
+from simulator.workspace import Workspace
 
 SCRIPT = re.compile(rb"<script(?:\s[^>]*)?>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
 MOST = 64 * 1024 * 1024
@@ -39,10 +40,24 @@ def policy_of(page: bytes) -> str:
 def serve_report(path: Path) -> Response:
     """Return a file of a report."""
     content = read_bytes(path, MOST)
-    is_page = path.suffix == ".html"
-    kind = "text/html; charset=utf-8" if is_page else mimetypes.guess_type(path.name)[0] or "text/plain"
-    policy = policy_of(content) if is_page else "sandbox; default-src 'none'"
-    return Response(content, media_type=kind, headers={"content-security-policy": policy})
+    if path.suffix == ".html":
+        return serve_page(content)
+    kind = mimetypes.guess_type(path.name)[0] or "text/plain"
+    return Response(content, media_type=kind, headers={"content-security-policy": "sandbox; default-src 'none'"})
+
+
+def serve_page(page: bytes) -> Response:
+    """Return a page of a report."""
+    headers = {"content-security-policy": policy_of(page)}
+    return Response(page, media_type="text/html; charset=utf-8", headers=headers)
+
+
+def render_forward(workspace: Workspace, run: str) -> bytes:
+    """Return the report of a forward test as of now; nothing is written."""
+    from simulator.analysis.forward_facts import read_facts
+    from simulator.report.forward_page import render
+
+    return render(read_facts(workspace, run)[1])
 
 
 def list_reports(reports: Path) -> list[str]:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from simulator.analysis.forward_facts import read_facts
+from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import KINDS, read_approvals
 from simulator.forward.status import find_unchecked, read_status
 from simulator.forward.switches import read_switches
+from simulator.report import forward_page
 from simulator.store.database import Store
 from simulator.store.events import Stored
 from simulator.web.actions import RUN
 from simulator.web.feed import describe
 from simulator.web.reports import list_reports
+from simulator.web.timeline import read_timeline
 from simulator.workspace import Workspace
 
 NEWEST = 200
+ORDERS = 40
+"""Newest states of orders that are shown of a test."""
 
 
 def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
@@ -37,6 +44,49 @@ def look_at_approvals(workspace: Workspace, store: Store) -> dict[str, Any]:
         "waiting": [one for one in known if one.state == "waiting"],
         "answered": [one for one in known if one.state != "waiting"][::-1][:NEWEST],
         "unchecked": {(run, name): why for run, accounts in silent.items() for name, why in accounts.items()},
+    }
+
+
+def look_at_test(workspace: Workspace, store: Store, run: str) -> dict[str, Any]:
+    """Return a forward test: its loop, accounts, verdict, timeline and registration. Raises UsageError for none."""
+    loops = [one for one in read_status(workspace, store) if one.run == run]
+    stored = store.of_forward(run)
+    if not stored:
+        raise UsageError(f'no forward test "{run}"', mend="the overview lists them")
+    page, why = None, ""
+    try:
+        page = forward_page.compose(read_facts(workspace, run)[1])
+    except SimError as error:
+        why = error.found
+    started = next((one.event.payload for one in stored if one.event.kind == "forward.started"), {})
+    return {
+        "run": run,
+        "loop_": loops[-1] if loops else None,
+        "strategy": loops[-1].strategy if loops else str(started.get("strategy", run)),
+        "page": page,
+        "why": why,
+        "bills": read_bills(stored),
+        "orders": [_order(one) for one in stored if one.event.kind == "forward.order"][::-1][:ORDERS],
+        "occasions": read_timeline(stored),
+        "switches": read_switches(workspace),
+    }
+
+
+def read_bills(stored: Sequence[Stored]) -> dict[str, float]:
+    """Return what the models of a test were asked, what of it failed, and their dollars; all since it began."""
+    points = [one.event.payload for one in stored if one.event.kind == "forward.point"]
+    return {name: sum(float(one.get(name, 0.0)) for one in points) for name in ("calls", "failed_calls", "cost_usd")}
+
+
+def _order(stored: Stored) -> dict[str, str]:
+    event, given = stored.event, stored.event.payload
+    filled = f"{given['filled']:g} filled" if given.get("filled") else ""
+    return {
+        "at": str(event.at),
+        "account": event.account or "",
+        "symbol": str(given.get("symbol", "")),
+        "state": str(given["state"]).replace("_", " "),
+        "told": " · ".join(one for one in (filled, str(given.get("why") or "")) if one),
     }
 
 

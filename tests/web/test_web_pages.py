@@ -22,9 +22,19 @@ LINE = "(document.getElementById('line')?.textContent ?? '')"
 def until(browser: Any, script: str, seconds: float = 30.0) -> None:
     """Wait until an expression is true on the page."""
     deadline = time.monotonic() + seconds
-    while not browser.run(script):
+    while not holds(browser, script):
         assert time.monotonic() < deadline, (script, browser.run("document.body.innerText"))
         time.sleep(0.05)
+
+
+def holds(browser: Any, script: str) -> bool:
+    """Evaluate an expression; it does not hold while the page is on its way to another."""
+    try:
+        return bool(browser.run(script))
+    except AssertionError as error:
+        if "navigated or closed" in str(error):
+            return False
+        raise
 
 
 def go(browser: Any, url: str, width: int = 1440) -> None:

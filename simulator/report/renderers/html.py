@@ -98,10 +98,16 @@ def _read_style(name: str) -> Markup:
     return Markup(read_template(name))
 
 
+def page_filters() -> dict[str, Callable[..., object]]:
+    """Return the filters that the macros of pages use."""
+    from markupsafe import Markup
+
+    return {"drawn": Markup, "breakable": _breakable, "coded": _coded, "ranged": _ranged}
+
+
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
 
     from simulator.template_code import TemplateCode
 
@@ -114,7 +120,7 @@ def _environment() -> Environment:
         auto_reload=False,
         bytecode_cache=TemplateCode(__file__),
     )
-    environment.filters |= {"drawn": Markup, "breakable": _breakable, "coded": _coded, "ranged": _ranged}
+    environment.filters |= page_filters()
     environment.globals["style"] = _read_style
     return environment
 

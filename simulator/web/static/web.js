@@ -25,6 +25,18 @@ const put = (kept) => fields().forEach((one) => {
   if (one.type === "checkbox") one.checked = value; else one.value = value;
 });
 
+// Places in a drawing: the page's policy allows no style in its markup.
+function place(root) {
+  for (const one of root.querySelectorAll("[data-top]")) one.style.top = `${one.dataset.top}%`;
+  for (const one of root.querySelectorAll("[data-left]")) one.style.left = `${one.dataset.left}%`;
+  for (const one of root.querySelectorAll("[data-height]")) one.style.setProperty("--height", `${one.dataset.height}px`);
+}
+place(document);
+
+// What is unfolded stays so; what has come meanwhile is as the page has it.
+const folds = () => new Map([...document.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
+const unfold = (before) => document.querySelectorAll("details[id]").forEach((one) => { one.open = before.get(one.id) ?? one.open; });
+
 async function refresh(force) {
   const main = document.querySelector("main[data-live]");
   if (!main) return;
@@ -34,8 +46,13 @@ async function refresh(force) {
   if (page.redirected || page.status === 401) return location.assign("/login");
   const fresh = new DOMParser().parseFromString(await page.text(), "text/html").querySelector("main");
   if (!force && isBusy()) { stale = true; return; }
-  const kept = keep();
-  if (fresh) { main.replaceChildren(...fresh.childNodes); put(kept); stale = false; mark(false); }
+  const kept = keep(), open = folds(), feed = document.getElementById("feed");
+  if (fresh) {
+    place(fresh);
+    if (feed?.dataset.run) fresh.querySelector("#feed")?.replaceWith(feed); // it is filled by what comes alone
+    main.replaceChildren(...fresh.childNodes);
+    put(kept); unfold(open); stale = false; mark(false);
+  }
 }
 
 function refreshSoon() {
@@ -47,7 +64,7 @@ for (const left of ["focusout", "pointerout"]) document.addEventListener(left, (
 
 function show(event) {
   const feed = document.getElementById("feed");
-  if (!feed) return;
+  if (!feed || (feed.dataset.run && feed.dataset.run !== event.run)) return;
   const item = document.createElement("li"), time = document.createElement("time"), kind = document.createElement("b");
   time.textContent = event.recorded_at; kind.textContent = event.kind;
   item.append(time, " ", kind, ` ${event.account ?? ""} ${event.text}`);

@@ -1,0 +1,199 @@
+"""Timeline of a forward test: what was asked, who said what, what was decided, the newest first.
+
+forward.asked ─► being asked     forward.point ─► minutes of a council     forward.intent ─► record of a desk
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from simulator.council.records import AnswerRow, CheckpointRecord, MeetingRecord, PitchAnswer, ReviewAnswer
+from simulator.desk.records import DeskRecord, desk_record
+from simulator.number_format import cents, price, ratio
+from simulator.report.decision_text import describe_thesis, find_label, find_reviews
+from simulator.store.events import Stored
+
+NEWEST = 30
+"""Occasions that are shown."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What one seat said: `under` is the letter by which others knew it, `model` who answers in the seat."""
+
+    seat: str
+    text: str
+    model: str = ""
+    under: str = ""
+    points: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stage of an occasion."""
+
+    name: str
+    words: Sequence[Words]
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """A point of the schedule: `state` is ``being asked`` until it is on record as done, late, missed or failed."""
+
+    at: str
+    name: str
+    state: str
+    facts: Sequence[str] = ()
+    parts: Sequence[Part] = field(default_factory=tuple)
+
+
+def read_timeline(stored: Sequence[Stored]) -> list[Occasion]:
+    """Return the newest occasions of a test, the newest first."""
+    found: dict[str, Occasion] = {}
+    desks: dict[str, DeskRecord] = {}
+    for event in (one.event for one in stored):
+        at, given = str(event.at), event.payload
+        if event.kind == "forward.asked":
+            found[at] = Occasion(at, str(given["name"]), "being asked")
+        elif event.kind == "forward.intent" and not given.get("revision"):
+            record = desk_record(given["decision"]["record"])
+            if record is not None:
+                desks[at] = record
+        elif event.kind == "forward.point":
+            found[at] = Occasion(at, str(given["name"]), str(given["state"]), _facts(given), _parts(given))
+    newest = sorted({**found, **dict.fromkeys(desks.keys() - found.keys())}, reverse=True)[:NEWEST]
+    return [_with_desk(found.get(at), at, desks.get(at)) for at in newest]
+
+
+def _with_desk(found: Occasion | None, at: str, desk: DeskRecord | None) -> Occasion:
+    if found is None:
+        assert desk is not None
+        found = Occasion(at, desk["point"], "ordered")
+    if desk is None:
+        return found
+    return Occasion(
+        at, found.name, found.state, (*found.facts, f"workflow {desk['workflow']['state']}"), tuple(_of_desk(desk))
+    )
+
+
+def _facts(given: Mapping[str, Any]) -> tuple[str, ...]:
+    calls, cost = given.get("calls", 0), given.get("cost_usd", 0.0)
+    asked = f"{calls:.0f} questions, {cents(cost)}" if calls else ""
+    return tuple(filter(None, (str(given.get("why") or ""), asked)))
+
+
+def _parts(given: Mapping[str, Any]) -> tuple[Part, ...]:
+    record: Any = given.get("minutes") or {}
+    kind = record.get("kind")
+    parts = _of_meeting(record) if kind == "council" else _of_checkpoint(record) if kind == "checkpoint" else ()
+    return tuple(part for part in parts if part.words)
+
+
+def _of_meeting(record: MeetingRecord) -> Iterator[Part]:
+    models, chairman = record["seats"], record["chairman"]
+    yield Part("Research", [_said(one, models, *_research(one.get("answer"))) for one in record["research"]])
+    pitches = [
+        _said(one, models, *_pitch(one.get("answer")), under=find_label(record, one["seat"]))
+        for one in record["pitches"]
+    ]
+    yield Part("Pitches", pitches)
+    yield Part("Reviews", [_reviewed(record, one["seat"]) for one in record["pitches"]])
+    if chairman is not None:
+        yield Part("Chairman", [_said(chairman, models, *_ruling(chairman.get("answer")))])
+    if record["no_decision"]:
+        yield Part("No decision", [Words("", record["no_decision"])])
+
+
+def _said(
+    row: AnswerRow[Any], models: Mapping[str, str], text: str, points: Sequence[str] = (), under: str = ""
+) -> Words:
+    error = row.get("error")
+    return Words(row["seat"], f"no answer: {error}" if error else text, models.get(row["seat"], ""), under, points)
+
+
+def _research(answer: Any) -> tuple[str, list[str]]:
+    if not answer:
+        return "", []
+    candidates = [f"{one['ticker']}: {one['rationale']}" for one in answer["tradable_candidates"]]
+    return answer["macro_regime"], [*answer["top_narratives"], *candidates]
+
+
+def _pitch(answer: PitchAnswer | None) -> tuple[str, list[str]]:
+    if not answer:
+        return "", []
+    ends = [f"{name} {price(answer[name])}" for name in ("stop", "target") if answer[name] is not None]
+    conviction = f"conviction {ratio(answer['conviction'], 0, sign=True)}"
+    text = ", ".join((f"{answer['direction']} {answer['instrument']}", conviction, answer["horizon"], *ends))
+    return text, [*answer["thesis_bullets"], f"Invalid if: {answer['invalidation']}"]
+
+
+def _reviewed(record: MeetingRecord, seat: str) -> Words:
+    """Return what the reviewers made of one pitch, which they knew by a letter alone."""
+    points = [f"{row['seat']}, {_mean(one)}: {one['kill_shot']}" for row, one in find_reviews(record, seat)]
+    score = record["scores"].get(seat)
+    text = f"of {seat}: mean score {ratio(score)}" if score is not None else f"of {seat}: no score"
+    return Words("", text, "", find_label(record, seat), points)
+
+
+def _mean(review: ReviewAnswer) -> str:
+    scores = list(review["scores"].values())
+    return ratio(sum(scores) / len(scores)) if scores else "no score"
+
+
+def _ruling(answer: Any) -> tuple[str, list[str]]:
+    if not answer:
+        return "", []
+    approved = [
+        f"approved {one['direction']} {one['instrument']}, {one['position_size']}: {one['rationale']}"
+        for one in answer["approved_trades"]
+    ]
+    rejected = [
+        f"rejected {one['direction']} {one['instrument']}: {one['reason']}" for one in answer["rejected_trades"]
+    ]
+    rest = [f"Dissent: {answer['dissent_summary']}", f"Plan: {answer['monitoring_plan']}"]
+    return f"{len(approved)} approved, {len(rejected)} rejected", [*approved, *rejected, *rest]
+
+
+def _of_checkpoint(record: CheckpointRecord) -> Iterator[Part]:
+    models = record["seats"]
+    theses = [Words(one["seat"], describe_thesis(one), models.get(one["seat"], "")) for one in record["theses"]]
+    yield Part("Theses", theses)
+    yield Part("Notes", [Words("", one) for one in record.get("notes", ())])
+
+
+def _of_desk(record: DeskRecord) -> Iterator[Part]:
+    steps = [
+        Words("", f"{one['at'][11:16]} {one['before']} to {one['after']}", "", "", ())
+        for one in record["workflow"]["history"]
+    ]
+    agents = [
+        Words(
+            one["agent"],
+            _brief(one["said"]) if one["error"] is None else f"no answer: {one['error']}",
+            one["seat"],
+            "",
+            [f"asked {call['tool']}: {_brief(call['answer'])}" for call in one["tools"]],
+        )
+        for one in record.get("agents", ())
+    ]
+    screened = [Words(one["symbol"], f"score {ratio(one['score'])} at {price(one['price'])}") for one in
+                record.get("watchlist", ())]  # fmt: skip
+    left = [Words(symbol, ", ".join(why)) for symbol, why in record.get("rejected", {}).items()]
+    plans = [
+        Words(one["symbol"], f"{one['shares']} shares at {price(one['entry'])}, stop {price(one['stop'])}")
+        for one in record.get("plans", ())
+    ]
+    vetoes = [Words(one["symbol"], f"{one['rule']}: {one['why']}") for one in record.get("vetoes", ())]
+    told = [Words("", one) for one in chain(record.get("moves", ()), record.get("notes", ()))]
+    parts = {"Agents": agents, "Watchlist": screened, "Screened out": left, "Plans": plans, "Vetoes": vetoes,
+             "Stops and exits": told, "Workflow": steps}  # fmt: skip
+    yield from (Part(name, words) for name, words in parts.items() if words)
+
+
+def _brief(value: Any, longest: int = 600) -> str:
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{name} {one}" for name, one in value.items())
+    return str(value)[:longest]

@@ -1,0 +1,127 @@
+"""The pages over a rehearsed test: its timeline, accounts, verdict and registration, as its store has them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from simulator.rehearsal.rehearse import Rehearsal, rehearse
+from simulator.runs.spec import RunSpec
+from simulator.store.connection import store_place
+from simulator.store.database import Store
+from simulator.store.events import Event
+from simulator.workspace import Workspace, make_workspace
+from tests.report.conftest import Browser
+from tests.report.test_report_accessible import OPEN_ALL, VIOLATIONS, axe
+from tests.web.conftest import HOSTILE, Site
+from tests.web.test_web_pages import LINE, alone, click, enter, go, until
+from tests.web.test_web_security import ask
+from tests.web.test_web_security import enter as log_in
+
+__all__ = ["alone"]
+pytestmark = pytest.mark.medium
+
+
+def hold(root: Path, strategy: str, count: int) -> Workspace:
+    make_workspace(root)
+    workspace = Workspace(root, root)
+    spec = RunSpec(
+        strategy, ("SPY", "QQQ"), date(2024, 6, 3), models="offline", parameters={"risk.execution": "alpaca"}
+    )
+    rehearse(Rehearsal(spec, count, workspace.reading(None)), lambda *_: None)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hold(tmp_path_factory.mktemp("council"), "macro_council", 2).out
+
+
+@pytest.fixture
+def test_site(rehearsed: Path, tmp_path: Path) -> Iterator[Site]:
+    root = tmp_path / "copy"
+    shutil.copytree(rehearsed, root)
+    workspace = Workspace(root, root)
+    with Store(store_place(workspace.registry)) as store:
+        site = Site(workspace, store)
+        site.mend()
+        yield site
+        site.cut()
+
+
+def run_of(site: Site) -> str:
+    return next(site.workspace.reports.glob("forward-*")).name.rpartition("-")[2]
+
+
+def test_the_page_of_a_test_says_who_said_what_and_what_came_of_it(test_site: Site) -> None:
+    run = run_of(test_site)
+    bob = {"cookie": log_in(test_site, test_site.token("bob", "read"))["cookie"]}
+    status, headers, page = ask(test_site, "GET", f"/forward/{run}", **bob)
+    assert status == 200
+    assert "unsafe" not in headers["content-security-policy"]
+    assert " style=" not in page
+    for part in ("Research", "Pitches", "Reviews", "Chairman", "Theses", "shown as A", "pm.trend", "offline/chairman",
+                 "No verdict before session 60", "Sessions it takes", "Primary account", "heartbeat", "Digest"):  # fmt: skip
+        assert part in page, part
+    assert "Close all positions" not in page  # a reader's page has no acts
+    status, headers, report = ask(test_site, "GET", f"/forward/{run}/report.html", **bob)
+    assert status == 200
+    assert headers["content-security-policy"].startswith("sandbox allow-scripts")
+    assert "Validation" in report
+    assert ask(test_site, "GET", "/forward/nothing", **bob)[0] == 404
+    assert ask(test_site, "GET", "/forward/nothing/report.html", **bob)[0] == 404
+
+
+def test_what_happens_comes_to_the_page_and_what_was_unfolded_stays_so(test_site: Site, alone: Browser) -> None:
+    run = run_of(test_site)
+    enter(alone, test_site, f"/forward/{run}")
+    assert alone.run("document.querySelector('.canvas').offsetHeight > 100")
+    click(alone, ".occasion:not([open]) summary")
+    folded = "document.querySelectorAll('.occasion[open]').length"
+    assert alone.run(folded) == 2
+    at = "2024-06-05T09:00:00-04:00"
+    test_site.store.append(run, [Event("forward.asked", at, None, {"name": "checkpoint 09:00", "clock": at})])
+    until(alone, "document.querySelector('.occasion').innerText.includes('being asked')")
+    assert alone.run(folded) == 3
+    words = {"seat": "pm.trend", "keys": [], "answer": None, "error": HOSTILE}
+    minutes = {"kind": "council", "no_decision": HOSTILE, "seats": {}, "research": [words], "pitches": [],
+               "reviews": [], "chairman": None, "labels": {}, "scores": {}}  # fmt: skip
+    done = {"name": "checkpoint 09:00", "state": "failed", "why": "too few answered", "minutes": minutes}
+    test_site.store.append(run, [Event("forward.point", at, None, done)])
+    until(alone, "document.querySelector('.occasion').innerText.includes('too few answered')")
+    assert alone.run("document.title") == "macro_council · Desk"
+
+
+def test_a_cut_line_leaves_the_test_as_it_was_known_and_mends(test_site: Site, alone: Browser) -> None:
+    run = run_of(test_site)
+    enter(alone, test_site, f"/forward/{run}")
+    sessions = test_site.sessions
+    test_site.cut()
+    until(alone, f"{LINE}.startsWith('line cut: as of')")
+    assert "COUNCIL" in alone.run("document.querySelector('main.cut').innerText")
+    at = "2024-06-05T09:00:00-04:00"
+    test_site.store.append(run, [Event("forward.asked", at, None, {"name": "meanwhile", "clock": at})])
+    test_site.mend(sessions)
+    until(alone, "document.body.innerText.includes('meanwhile') && !document.querySelector('main.cut')")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_a_test_has_no_violation_and_fits_a_phone(test_site: Site, alone: Browser, scheme: str) -> None:
+    alone.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    alone.ask("Page.setBypassCSP", enabled=True)
+    try:
+        page = f"/forward/{run_of(test_site)}"
+        enter(alone, test_site, page, 390)
+        for width in (390, 1440):
+            go(alone, test_site.url + page, width)
+            alone.run(OPEN_ALL)
+            alone.run(axe())
+            assert alone.run(VIOLATIONS) == [], width
+            assert alone.run("document.documentElement.scrollWidth") <= width
+    finally:
+        alone.ask("Page.setBypassCSP", enabled=False)
+        alone.ask("Emulation.setEmulatedMedia", features=[])
