@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
+from simulator.config import Section
 from simulator.market.bars import Floats, Snapshot
 from simulator.market.daily import closed_sessions
 
@@ -21,50 +23,68 @@ Recommendation = Literal["STRONG_BUY", "BUY", "HOLD", "AVOID"]
 Grade = Literal["EXCELLENT", "GOOD", "ACCEPTABLE", "NEEDS_IMPROVEMENT", "too few to grade"]
 RiskClass = Literal["LOW", "MEDIUM", "HIGH", "UNACCEPTABLE"]
 
+Share = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
 RSI_LOW, RSI_HIGH = 45.0, 70.0
 """Band of the RSI in which momentum is bought, both ends included."""
 LOOK_BACK = 60
 """Sessions among which support is looked for."""
 
 
-@dataclass(frozen=True)
-class Filters:
+class Filters(Section):
     """Filters of the screener: least ATR14 in dollars and volume in shares on prices as traded; where bars are adjusted
     of the price, and in dollars a day over 20 sessions."""
 
-    rsi_low: float = RSI_LOW
-    rsi_high: float = RSI_HIGH
-    atr: float = 0.5
-    volume: float = 1_000_000.0
-    atr_fraction: float = 0.005
-    dollar_volume: float = 20e6
+    rsi_low: Annotated[float, Field(ge=0, le=100)] = RSI_LOW
+    rsi_high: Annotated[float, Field(ge=0, le=100)] = RSI_HIGH
+    atr: NotNegative = 0.5
+    volume: NotNegative = 1_000_000.0
+    atr_fraction: NotNegative = 0.005
+    dollar_volume: NotNegative = 20e6
+
+    @model_validator(mode="after")
+    def _check_band(self) -> Self:
+        if self.rsi_low >= self.rsi_high:
+            raise ValueError(f"rsi_low {self.rsi_low:g} is not below rsi_high {self.rsi_high:g}")
+        return self
 
 
-@dataclass(frozen=True)
-class Exits:
+class Exits(Section):
     """Two targets, multiples of the risk of a share; how much of that risk below the second a position is left; ATR14
     under the highest close that a stop trails after the first; and above the plan from which nothing is bought."""
 
-    first: float = 1.5
-    second: float = 2.5
-    near: float = 0.1
-    trailing_atr: float = 2.0
-    gap_atr: float = 0.5
+    first: Positive = 1.5
+    second: Positive = 2.5
+    near: NotNegative = 0.1
+    trailing_atr: Positive = 2.0
+    gap_atr: NotNegative = 0.5
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.first >= self.second:
+            raise ValueError(f"first {self.first:g} is not below second {self.second:g}")
+        return self
 
 
-@dataclass(frozen=True)
-class Caps:
+class Limits(Section):
     """Limits on a trade: fractions of equity at risk, in a position and in a sector; of the price to the stop; of the
     day's first equity lost. `losses_in_a_row` rest a session, a loser `resting_sessions`."""
 
-    risk: float = 0.02
-    position: float = 0.15
-    sector: float = 0.30
-    stop: float = 0.03
-    daily_loss: float = 0.02
-    losses_in_a_row: int = 3
-    resting_sessions: int = 2
-    entries_a_day: int = 3
+    risk: Share = 0.02
+    position: Share = 0.15
+    sector: Share = 0.30
+    stop: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    daily_loss: Share = 0.02
+    losses_in_a_row: Annotated[int, Field(ge=1)] = 3
+    resting_sessions: Annotated[int, Field(ge=0)] = 2
+    entries_a_day: Annotated[int, Field(ge=1)] = 3
+
+
+class Caps(Limits):
+    """All that a desk goes by: limits, filters and exits."""
+
     filters: Filters = Filters()
     exits: Exits = Exits()
 

@@ -14,6 +14,8 @@ from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK
 from simulator.trading.model import RoundTrip
 
+STOP_SLIPPAGE = 0.001
+"""Fraction of the price that a stop may be filled under it."""
 FEWEST = 20
 """Daily returns below which no Sharpe ratio is told."""
 
@@ -62,13 +64,19 @@ def report_period(state: DeskState, sessions: int, days: int) -> dict[str, Any]:
         "return": state.book.equity / start - 1.0 if start else None,
         "entries": sum(session_of(trip.entry_at) >= since for trip in state.trips),
         "trades": [_trade(trip) for trip in recent],
-        "beyond_stop_limit": [trip.symbol for trip in recent if trip.pnl_fraction < -state.caps.stop],
+        "beyond_stop_limit": [trip.symbol for trip in recent if fell_beyond(trip, state.caps.stop)],
         "positions": {symbol: state.book.weight(symbol) for symbol in sorted(state.book.positions)},
         "drawdown": round(state.drawdown, 9),
         "so_far": {**numbers, "trades": len(ended), "sessions": sessions},
         "grade": grade_of(ended, numbers),
         "poor_performers": poor_performers(recent),
     }
+
+
+def fell_beyond(trip: RoundTrip, most: float) -> bool:
+    """Return True where the price that was got lies further below the one that was paid than the widest stop, as over a
+    gap; slippage of a stop and commission are no gap."""
+    return trip.exit_price is not None and trip.exit_price < (1.0 - most - STOP_SLIPPAGE) * trip.entry_price
 
 
 def grade_of(trips: Sequence[RoundTrip], numbers: Mapping[str, float | None]) -> str:

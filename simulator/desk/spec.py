@@ -8,18 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError
 
 from simulator.config import Assets, Section, read_yaml
-from simulator.desk.formulas import USUAL, Caps, Exits, Filters
+from simulator.desk.formulas import Caps, Exits, Filters, Limits
 from simulator.errors import UsageError, did_you_mean
 from simulator.files import read_bytes
 
-Share = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 At = Annotated[time | None, BeforeValidator(lambda given: None if given is False or given == "off" else given)]
 """New York time of a point; ``off`` leaves it out."""
 
@@ -35,52 +32,6 @@ class Times(Section):
     """On the last session of the week."""
 
 
-class CapsSpec(Section):
-    """As `formulas.Caps` has them."""
-
-    risk: Share = USUAL.risk
-    position: Share = USUAL.position
-    sector: Share = USUAL.sector
-    stop: Annotated[float, Field(gt=0, lt=1)] = USUAL.stop
-    daily_loss: Share = USUAL.daily_loss
-    losses_in_a_row: Annotated[int, Field(ge=1)] = USUAL.losses_in_a_row
-    resting_sessions: Annotated[int, Field(ge=0)] = USUAL.resting_sessions
-    entries_a_day: Annotated[int, Field(ge=1)] = USUAL.entries_a_day
-
-
-class FiltersSpec(Section):
-    """As `formulas.Filters` has them."""
-
-    rsi_low: Annotated[float, Field(ge=0, le=100)] = USUAL.filters.rsi_low
-    rsi_high: Annotated[float, Field(ge=0, le=100)] = USUAL.filters.rsi_high
-    atr: NotNegative = USUAL.filters.atr
-    volume: NotNegative = USUAL.filters.volume
-    atr_fraction: NotNegative = USUAL.filters.atr_fraction
-    dollar_volume: NotNegative = USUAL.filters.dollar_volume
-
-    @model_validator(mode="after")
-    def _check_band(self) -> Self:
-        if self.rsi_low >= self.rsi_high:
-            raise ValueError(f"rsi_low {self.rsi_low:g} is not below rsi_high {self.rsi_high:g}")
-        return self
-
-
-class ExitsSpec(Section):
-    """As `formulas.Exits` has them."""
-
-    first: Positive = USUAL.exits.first
-    second: Positive = USUAL.exits.second
-    near: NotNegative = USUAL.exits.near
-    trailing_atr: Positive = USUAL.exits.trailing_atr
-    gap_atr: NotNegative = USUAL.exits.gap_atr
-
-    @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        if self.first >= self.second:
-            raise ValueError(f"first {self.first:g} is not below second {self.second:g}")
-        return self
-
-
 class DeskSpec(Section):
     """The keys of `strategy.yaml`."""
 
@@ -94,9 +45,9 @@ class DeskSpec(Section):
     """Symbols of the watchlist that are looked at closely."""
     agents: bool = True
     """False decides by the formulas alone and asks nobody."""
-    caps: CapsSpec = CapsSpec()
-    filters: FiltersSpec = FiltersSpec()
-    exits: ExitsSpec = ExitsSpec()
+    caps: Limits = Limits()
+    filters: Filters = Filters()
+    exits: Exits = Exits()
 
 
 class HouseRules(Section):
@@ -121,8 +72,7 @@ class DeskDefinition:
     @property
     def caps(self) -> Caps:
         """Limits on a trade."""
-        filters, exits = Filters(**self.spec.filters.model_dump()), Exits(**self.spec.exits.model_dump())
-        return Caps(**self.spec.caps.model_dump(), filters=filters, exits=exits)
+        return Caps(**self.spec.caps.model_dump(), filters=self.spec.filters, exits=self.spec.exits)
 
 
 def load_definition(path: Path, config: Path, parameters: Mapping[str, object] | None = None) -> DeskDefinition:

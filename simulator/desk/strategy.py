@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
@@ -187,6 +187,11 @@ class DeskPoint:
         return "market" if self.point == PRE_MARKET and self.desk.agents is not None else "nothing"
 
     @property
+    def reports(self) -> bool:
+        """True of the reviews of the day and the week, which the last session has like any other."""
+        return self.point in (REVIEW, WEEK)
+
+    @property
     def seats(self) -> Mapping[str, Seat]:
         return self.desk.seats
 
@@ -275,7 +280,7 @@ class DeskPoint:
             return Work(workflow.on("ERROR_OCCURRED", now, error=f"screener: {words.morning.screening.error}"))
         found, analyses, chosen = self.look(state, words)
         record: dict[str, Any] = {"watchlist": found.rows, "rejected": found.rejected, "analyses": analyses}
-        record["limits"] = asdict(state.caps)
+        record["limits"] = state.caps.model_dump()
         if not analyses:
             return Work(workflow.on("PRE_MARKET_COMPLETE", now, plans=[], outcome="nothing to trade"), (), record)
         plans, vetoes = self.plan(state, words)

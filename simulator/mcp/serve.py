@@ -36,6 +36,7 @@ def serve(group: Group, state: Callable[[], DeskState], port: int | None) -> Non
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((HOST, port))
+            listening.listen()  # before the address is told: who reads it may come at once
         except OSError as error:
             raise SimError(f"port {port}: {error.strerror}", mend="name another, or 0 for a free one") from None
         say(f"http://{HOST}:{listening.getsockname()[1]}/mcp serves {group} tools; Ctrl-C ends it", err=True)

@@ -8,7 +8,7 @@ The replay asks no model: a question that was not asked before is a prompt that 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -172,18 +172,20 @@ def splits_of(events: Sequence[Event]) -> list[Split]:
     return [Split(one["symbol"], date.fromisoformat(one["session"]), one["ratio"]) for one in found]
 
 
-def read_side(events: Sequence[Event], last: date) -> Side:
-    """Return what a forward test did; a replay until the session `last` holds no point after its close."""
+def read_side(events: Sequence[Event], last: date, held: Container[datetime]) -> Side:
+    """Return what a forward test did. After the close of the session `last` a replay orders nothing, and of the points
+    there it has those `held` alone, reviews."""
     (ends,) = sessions(last, last).closes_at.tolist()
     side, made = Side(splits=splits_of(events)), dict[tuple[str, datetime], Any]()
     for event in events:
         account, payload = str(event.account), event.payload
         if event.kind == "forward.intent":
             intent = payloads.read_intent(payload)
-            if instant(intent.decision.as_of) >= ends:
+            over = instant(intent.decision.as_of) >= ends
+            if over and intent.decision.as_of not in held:
                 continue
             made[account, intent.decision.as_of] = intent
-            for order in intent.orders:  # of a later revision those that had still to be sent
+            for order in () if over else intent.orders:  # of a later revision those that had still to be sent
                 side.order(account, order.submitted_at, order)
         elif event.kind == "forward.fill":
             fill = payloads.read_fill(payload)
@@ -295,7 +297,8 @@ def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
             what, where=str(folder / "data"), mend="parity needs what the test was decided on: restore them"
         )
     accounts, stopped = replay_again(spec, last, workspace, folder / "data", splits_of(events), cash_of(events))
-    forward, again = read_side(events, last), _replayed_side(accounts)
+    held = {result.decision.as_of for replayed in accounts.values() for result in replayed.results}
+    forward, again = read_side(events, last, held), _replayed_side(accounts)
     differences = [one for part in PARTS for one in _differ(part, getattr(forward, part), getattr(again, part))]
     if stopped:
         differences.insert(0, Difference("prompts", ("all", str(last), "asked"), None, stopped))

@@ -52,6 +52,7 @@ def replay(
     rules: ExecutionRules,
     cash: float,
     opening_marks: Floats | None = None,
+    afterwards: Decide | None = None,
 ) -> Ledger:
     """Play `bars` and let `decide` trade on them.
 
@@ -59,13 +60,17 @@ def replay(
     ----------
     instants : (K,) moments of decision, nanoseconds since the epoch, never falling
     decide : called as ``decide(k, broker)`` before the open of the first bar that opens at or after ``instants[k]``;
-        decisions after the last bar are not called
+        those due after the last bar are called `afterwards`, if at all
     cash : dollars at the start; nothing is held
     opening_marks : (N,) last closes before the first bar, 0 or NaN where there is none; all 0 if None
 
     Raises DataError when there are no bars.
     """
-    return _run(bars, instants, decide, rules, cash, opening_marks).ledger()
+    broker = _run(bars, instants, decide, rules, cash, opening_marks)
+    if afterwards is not None:
+        for k in range(int(np.searchsorted(instants, bars.opens_at[-1], side="right")), len(instants)):
+            afterwards(k, broker)
+    return broker.ledger()
 
 
 def _run(

@@ -34,7 +34,7 @@ from simulator.trading.cycle import CycleResult, TradingRules, plan
 from simulator.trading.model import Book, Decision
 from simulator.trading.risk import limit
 from simulator.trading.sizing import carry_out
-from simulator.trading.strategy import Consults, DecidesAlone, ReadsPast, Strategy, slice_journal, strategy_at
+from simulator.trading.strategy import Consults, DecidesAlone, ReadsPast, Reports, Strategy, slice_journal, strategy_at
 
 MANY_BARS = 200_000
 """Bars of symbols, counted each, past which the kernel plays what it can: backtrader takes ten seconds for them."""
@@ -157,7 +157,7 @@ def play(
     def ask(k: int, question: Coroutine[Any, Any, Any]) -> Any:
         return loop.run(ask_alone(question, lambda: heard(k, str(inputs.snapshots[k].session))))
 
-    def decide(k: int, broker: ImmediateBroker) -> None:
+    def decide(k: int, broker: ImmediateBroker, orders: bool = True) -> None:
         nonlocal before
         snapshot, name = inputs.snapshots[k], inputs.points[k]
         deciding, past, book, opinion = at[name], tuple(journal), broker.book(), opinions.get(k)
@@ -169,14 +169,20 @@ def play(
         if name in consulting:
             opinion = ask(k, consulting[name].consult(snapshot, opinion, book, past))
         intent = plan(snapshot, deciding, book, past, rules, opinion, broker.next_id)
-        carry_out(intent, broker)
+        if orders:
+            carry_out(intent, broker)
         results.append(CycleResult(intent.decision, intent.allowed, intent.cuts))
         journal.append(intent.decision)
         heard(k + 1, str(snapshot.session))
 
+    def at_end(k: int, broker: ImmediateBroker) -> None:
+        deciding = at[inputs.points[k]]
+        if isinstance(deciding, Reports) and deciding.reports:
+            decide(k, broker, orders=False)
+
     execution, marks, stopped = rules.execution, inputs.opening_marks, None
     try:
-        ledger = backtrader_engine.replay(inputs.traded, inputs.instants, decide, execution, cash, marks)
+        ledger = backtrader_engine.replay(inputs.traded, inputs.instants, decide, execution, cash, marks, at_end)
     except LLMError as error:
         if not results or isinstance(error, NoResultError):
             raise

@@ -78,6 +78,15 @@ class ReadsPast(Protocol):
 
 
 @runtime_checkable
+class Reports(Protocol):
+    """A strategy that may be asked for its report alone: with `reports` it is asked after the last bar too, where
+    nothing that it wants can be ordered any more."""
+
+    @property
+    def reports(self) -> bool: ...
+
+
+@runtime_checkable
 class DecidesAlone(Protocol):
     """A strategy that decides by the market alone: no account and no earlier decision enters."""
 

@@ -113,6 +113,16 @@ def test_the_account_of_a_run_is_reviewed(house: Path, evidence: Evidence) -> No
     assert "trades" not in answer(house, "desk", "review", "--run", "last")
 
 
+def test_the_last_session_is_reviewed_as_any_other_and_a_week_may_end_on_a_thursday(evidence: Evidence) -> None:
+    reviewed = [one["session"] for one in evidence.decisions if one["record"]["point"] == "review"]
+    assert reviewed == [str(day) for day in evidence.sessions]
+    *_, day, week = evidence.decisions  # Good Friday comes next
+    told = [(one["record"]["point"], one["record"]["report"]["session"]) for one in (day, week)]
+    assert told == [("review", "2024-03-28"), ("week", "2024-03-28")]
+    assert week["record"]["report"]["equity"] == pytest.approx(evidence.equity["equity"][-1])
+    assert week["record"]["agents"][0]["agent"] == "reviewer"
+
+
 def test_the_status_has_the_keys_it_was_designed_with(house: Path, evidence: Evidence) -> None:
     found = answer(house, "desk", "status")
     keys = ["running", "mode", "workflow_state", "daily_cost", "budget_remaining", "trades_today", "next_task"]

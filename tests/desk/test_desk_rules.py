@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.desk.formulas import Caps, position_size, stop_price
+from simulator.desk.report import fell_beyond
 from simulator.desk.rules import RULES, Proposal, find_vetoes, sessions_since
 from simulator.desk.spec import load_definition
 from simulator.errors import UsageError
@@ -182,6 +183,21 @@ def test_every_veto_names_its_rule_and_its_numbers(desk, flat):
 
 
 SHIPPED = Path(__file__).parents[2] / "strategies" / "momentum_desk" / "strategy.yaml"
+
+
+@pytest.mark.parametrize(("left_at", "beyond"), [(97.0, False), (96.98, False), (96.89, True), (90.0, True)])
+def test_a_gap_through_the_widest_stop_is_told_and_what_a_stop_slips_is_not(desk, left_at, beyond):
+    trip = replace(desk.trip("AAA", "2024-03-01", "2024-03-12", -400.0), exit_price=left_at)
+    assert fell_beyond(trip, Caps().stop) is beyond
+
+
+def test_shipped_symbols_share_sectors_and_classes(flat):
+    sectors = load_definition(SHIPPED, SHIPPED.parents[2] / "config").sectors
+    assert (sectors["AAPL"], sectors["NVDA"], sectors["SPY"], sectors["QQQ"]) == (*["technology"] * 2, *["broad"] * 2)
+    held = replace(flat.book, positions={"AAA": 200.0}, marks={**flat.book.marks, "AAA": 100.0})
+    one = replace(flat, book=replace(held, equity=100_000.0), sectors={"AAA": "technology", "BBB": "technology"})
+    assert vetoed(replace(FINE, symbol="BBB", shares=101.0), one) == {"sector"}
+    assert vetoed(replace(FINE, symbol="BBB", shares=100.0), one) == set()
 
 
 def test_limits_are_the_formulas_own_until_a_parameter_says_otherwise(flat):

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,18 +118,26 @@ async def over_stdio(folder: Path, group: str, *words: str) -> AsyncIterator[Cli
         yield client
 
 
-@pytest.fixture(scope="module")
-def url(run_in: Path) -> Iterator[str]:
-    words = ("mcp", "position", "--http", "0", "--run", "last", *AS_OF)
+@contextmanager
+def over_http(folder: Path, group: str, *words: str) -> Iterator[str]:
+    """The address of `sim mcp` in a process of its own, on a free port of this machine."""
     with subprocess.Popen(
-        [sys.executable, "-m", "simulator", *words],
-        cwd=run_in, env={**os.environ, "SIM_MCP_TOKEN": TOKEN}, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "simulator", "mcp", group, "--http", "0", *words, *AS_OF],
+        cwd=folder, env={**os.environ, "SIM_MCP_TOKEN": TOKEN}, stderr=subprocess.PIPE, text=True,
     ) as server:  # fmt: skip
         assert server.stderr is not None
         said = server.stderr.readline()
         assert TOKEN not in said
-        yield said.split()[0]
-        server.terminate()
+        try:
+            yield said.split()[0]
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope="module")
+def url(run_in: Path) -> Iterator[str]:
+    with over_http(run_in, "position", *account_of("position")) as address:
+        yield address
 
 
 def no_constant(name: str) -> None:
@@ -158,26 +166,31 @@ async def ask_all(client: Client, group: str) -> None:
         await client.call_tool("buy_everything", {})
 
 
+def account_of(group: str) -> tuple[str, ...]:
+    return () if group == "market" else ("--run", "sma_cross-2024-01-02-2024-08-30", "--symbols", "SPY,QQQ,NVDA")
+
+
 @pytest.mark.parametrize("group", GOOD)
 def test_every_tool_answers_over_stdio_and_refuses_with_the_reason(group: str, run_in: Path) -> None:
     async def ask() -> None:
-        account = () if group == "market" else ("--run", "last", "--symbols", "SPY,QQQ,NVDA")
-        async with over_stdio(run_in, group, *account, *AS_OF) as client:
+        async with over_stdio(run_in, group, *account_of(group), *AS_OF) as client:
             await ask_all(client, group)
 
     anyio.run(ask)
 
 
-def test_every_tool_answers_over_http_to_who_has_the_token(url: str) -> None:
-    async def ask() -> None:
+@pytest.mark.parametrize("group", GOOD)
+def test_every_tool_answers_over_http_to_who_has_the_token(group: str, run_in: Path) -> None:
+    async def ask(address: str) -> None:
         given = {"Authorization": f"Bearer {TOKEN}"}
         async with (
             httpx2.AsyncClient(headers=given) as http,
-            Client(streamable_http_client(url, http_client=http), read_timeout_seconds=60) as client,
+            Client(streamable_http_client(address, http_client=http), read_timeout_seconds=60) as client,
         ):
-            await ask_all(client, "position")
+            await ask_all(client, group)
 
-    anyio.run(ask)
+    with over_http(run_in, group, *account_of(group)) as address:
+        anyio.run(ask, address)
 
 
 def test_a_long_backtest_tells_how_far_it_is_and_is_stopped_when_it_is_cancelled(run_in: Path) -> None:
