@@ -176,8 +176,7 @@ def play(
         heard(k + 1, str(snapshot.session))
 
     def at_end(k: int, broker: ImmediateBroker) -> None:
-        deciding = at[inputs.points[k]]
-        if isinstance(deciding, Reports) and deciding.reports:
+        if isinstance(one := at[inputs.points[k]], Reports) and one.reports:
             decide(k, broker, orders=False)
 
     execution, marks, stopped = rules.execution, inputs.opening_marks, None
