@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from simulator.council.records import AnswerRow, CheckpointRecord, MeetingRecord, PitchAnswer, ReviewAnswer
+from simulator.council.records import AnswerRow, CheckpointRecord, MeetingRecord, PitchAnswer
 from simulator.desk.records import DeskRecord, desk_record
-from simulator.number_format import cents, price, ratio
+from simulator.number_format import cents, counted, price, ratio
 from simulator.report.decision_text import describe_thesis, find_label, find_reviews
 from simulator.store.events import Stored
 
@@ -22,7 +22,7 @@ NEWEST = 30
 
 @dataclass(frozen=True)
 class Words:
-    """What one seat said: `under` is the letter by which others knew it, `model` who answers in the seat."""
+    """Words of one seat: `under` is the letter by which others knew it, `model` who answers in the seat."""
 
     seat: str
     text: str
@@ -63,7 +63,10 @@ def read_timeline(stored: Sequence[Stored]) -> list[Occasion]:
             if record is not None:
                 desks[at] = record
         elif event.kind == "forward.point":
-            found[at] = Occasion(at, str(given["name"]), str(given["state"]), _facts(given), _parts(given))
+            calls = given.get("calls", 0)
+            asked = f"{counted(int(calls), 'question')}, {cents(given.get('cost_usd', 0.0))}" if calls else ""
+            facts = tuple(filter(None, (str(given.get("why") or ""), asked)))
+            found[at] = Occasion(at, str(given["name"]), str(given["state"]), facts, _parts(given))
     newest = sorted({**found, **dict.fromkeys(desks.keys() - found.keys())}, reverse=True)[:NEWEST]
     return [_with_desk(found.get(at), at, desks.get(at)) for at in newest]
 
@@ -77,12 +80,6 @@ def _with_desk(found: Occasion | None, at: str, desk: DeskRecord | None) -> Occa
     return Occasion(
         at, found.name, found.state, (*found.facts, f"workflow {desk['workflow']['state']}"), tuple(_of_desk(desk))
     )
-
-
-def _facts(given: Mapping[str, Any]) -> tuple[str, ...]:
-    calls, cost = given.get("calls", 0), given.get("cost_usd", 0.0)
-    asked = f"{calls:.0f} questions, {cents(cost)}" if calls else ""
-    return tuple(filter(None, (str(given.get("why") or ""), asked)))
 
 
 def _parts(given: Mapping[str, Any]) -> tuple[Part, ...]:
@@ -132,15 +129,11 @@ def _pitch(answer: PitchAnswer | None) -> tuple[str, list[str]]:
 
 def _reviewed(record: MeetingRecord, seat: str) -> Words:
     """Return what the reviewers made of one pitch, which they knew by a letter alone."""
-    points = [f"{row['seat']}, {_mean(one)}: {one['kill_shot']}" for row, one in find_reviews(record, seat)]
+    given = [(row["seat"], one["kill_shot"], list(one["scores"].values())) for row, one in find_reviews(record, seat)]
+    points = [f"{who}, {ratio(sum(marks) / len(marks)) if marks else 'no score'}: {shot}" for who, shot, marks in given]
     score = record["scores"].get(seat)
     text = f"of {seat}: mean score {ratio(score)}" if score is not None else f"of {seat}: no score"
     return Words("", text, "", find_label(record, seat), points)
-
-
-def _mean(review: ReviewAnswer) -> str:
-    scores = list(review["scores"].values())
-    return ratio(sum(scores) / len(scores)) if scores else "no score"
 
 
 def _ruling(answer: Any) -> tuple[str, list[str]]:

@@ -65,7 +65,7 @@ def test_the_page_of_a_test_says_who_said_what_and_what_came_of_it(test_site: Si
     assert "unsafe" not in headers["content-security-policy"]
     assert " style=" not in page
     for part in ("Research", "Pitches", "Reviews", "Chairman", "Theses", "shown as A", "pm.trend", "offline/chairman",
-                 "No verdict before session 60", "Sessions it takes", "Primary account", "heartbeat", "Digest"):  # fmt: skip
+                 "No verdict before session 60", "Sessions it takes", "Primary account", "heartbeat"):  # fmt: skip
         assert part in page, part
     assert "Close all positions" not in page  # a reader's page has no acts
     status, headers, report = ask(test_site, "GET", f"/forward/{run}/report.html", **bob)
