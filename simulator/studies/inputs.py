@@ -27,7 +27,7 @@ from simulator.rules.exits import NO_EXITS, Exits
 from simulator.runs.load_inputs import LoadedInputs, load_inputs, schedule_again
 from simulator.runs.measure import risk_free
 from simulator.runs.spec import RunSpec, split_parameters
-from simulator.runs.strategies import Loaded, Nobody, Seating, find_strategy, load_strategy
+from simulator.runs.strategies import Loaded, Nobody, Seating, find_strategy, is_desk_file, load_strategy
 from simulator.studies.council_tapes import CouncilTape, override_trade
 from simulator.studies.study import Study
 from simulator.trading.cycle import TradingRules
@@ -198,9 +198,15 @@ class SweepInputs:
 
     @cached_property
     def of_council(self) -> bool:
-        """True where models are asked."""
+        """True where models are asked. Raises UsageError for a desk: its account enters every decision, so its members
+        have no opinions or signals in common that a sweep could play."""
         name = self.study.base.strategy
-        return isinstance(name, str) and find_strategy(name, self.workspace.strategies).suffix != ".py"
+        if not isinstance(name, str) or (path := find_strategy(name, self.workspace.strategies)).suffix == ".py":
+            return False
+        if is_desk_file(path):
+            mend = "`sim run --set NAME=VALUE` plays one setting at a time, each a trial"
+            raise UsageError(f"{name} is a desk, which no sweep plays", mend=mend)
+        return True
 
     @cached_property
     def strategy(self) -> Loaded:

@@ -146,6 +146,14 @@ def test_a_backtest_that_a_person_asks_for_is_on_record_and_judged(house: Path) 
     assert "equal_weight" in str(error)
 
 
+@pytest.mark.parametrize("planned", [(), ("--plan",)])
+def test_a_sweep_of_a_desk_is_refused_with_what_plays_one_setting(house: Path, planned: tuple[str, ...]) -> None:
+    span = ("--strategy", "momentum_desk", *SYMBOLS, "--from", "2024-01-02", "--to", "2024-03-28")
+    error = call(house, "sweep", *span, "--set", "caps.stop=0.02,0.03", *planned).exception
+    assert isinstance(error, SimError)
+    assert "is a desk" in str(error)
+
+
 def test_a_desk_reads_as_text(house: Path) -> None:
     assert "recommendation:" in call(house, "desk", "analyze", "SYN-TECH-1", *MORNING).stdout
     assert "workflow state: " in call(house, "desk", "status").stdout
