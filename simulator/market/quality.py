@@ -194,6 +194,10 @@ def labels_ends(table: BarTable) -> bool:
     return bool(len(calendar) and np.mean(closes & ~opens) >= 0.9)
 
 
+UNADJUSTED = "looks like an unadjusted"
+"""Words by which a jump that may be a split is told."""
+
+
 def jumps(table: BarTable) -> Iterator[Problem]:
     """Openings far from the close before by a ratio that splits have, and prices WILD times what they were, or less."""
     if len(table) < 2:

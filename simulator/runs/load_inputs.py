@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +16,11 @@ from simulator.market.bars import Bars
 from simulator.market.events import load_events
 from simulator.market.load import load_bars
 from simulator.market.news import load_news
+from simulator.market.quality import UNADJUSTED
 from simulator.replay.inputs import ReplayInputs
 from simulator.runs.cash_return import with_cash_return
 from simulator.trading.schedule import Point, Schedule, make_schedule
+from simulator.trading.strategy import Strategy
 from simulator.workspace import Workspace
 
 
@@ -66,6 +69,19 @@ def load_inputs(
     events, news = load_events(workspace.events), load_news(workspace.news)
     inputs = ReplayInputs(bars, loaded.context, start, due.instants, events, due.names, news, risk_free)
     return LoadedInputs(inputs, loaded.last, loaded.until, (*notes, *due.notes))
+
+
+def refuse_splits(strategy: Strategy[Any], loaded: LoadedInputs) -> None:
+    """Raise DataError for a desk on bars as traded that seem to hold a split: neither its averages nor its stops reach
+    over one."""
+    jump = next((note for note in loaded.notes if UNADJUSTED in note), None)
+    if jump is None:
+        return
+    from simulator.desk.strategy import Desk
+
+    if isinstance(strategy, Desk) and strategy.definition.spec.as_traded:
+        mend = "leave as_traded out on bars adjusted for it, or choose dates on one side of it"
+        raise DataError(f"as_traded cannot work across a split: {jump}", mend=mend)
 
 
 def schedule_again(loaded: LoadedInputs, points: Sequence[Point], config: Config) -> LoadedInputs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from simulator.desk.rules import RULES
 from simulator.desk.workflow import STATES
 from simulator.errors import SimError
 from simulator.evidence.reader import Evidence, read
+from simulator.market import calendar
 from simulator.market.sources.files import read_table
 from simulator.market.sources.synthetic import UNIVERSE
 from simulator.report.markdown import as_markdown
@@ -27,6 +29,7 @@ from simulator.workspace import make_workspace
 pytestmark = pytest.mark.medium
 
 SYMBOLS = ("--symbols", ",".join(UNIVERSE))
+AS_TRADED = ("--set", "as_traded=true")
 MORNING = ("--as-of", "2024-03-15T06:30", *SYMBOLS)
 
 
@@ -144,6 +147,21 @@ def test_a_backtest_that_a_person_asks_for_is_on_record_and_judged(house: Path) 
     assert not found["ready"]
     error = call(house, "desk", "backtest-strategy", "equal_wait", *span).exception
     assert "equal_weight" in str(error)
+
+
+def test_prices_as_traded_are_refused_where_they_seem_to_hold_a_split(house: Path) -> None:
+    path = house / "split" / "SYN-TECH-1.csv"
+    path.parent.mkdir()
+    lines = ["date,open,high,low,close,volume"]
+    for day in calendar.sessions(date(2023, 6, 1), date(2024, 3, 28)).dates.tolist():
+        price = 1000.0 if day < date(2024, 2, 1) else 100.0
+        lines.append(f"{day},{price},{price + 1},{price - 1},{price},1000000")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    span = ("run", "--strategy", "momentum_desk", "--bars", "split", "--symbols", "SYN-TECH-1", "--from", "2024-01-02")
+    adjusted, as_traded = (call(house, *span, "--to", "2024-03-28", *more) for more in ((), AS_TRADED))
+    assert adjusted.exit_code == 0, adjusted.exception
+    assert isinstance(as_traded.exception, SimError)
+    assert "across a split: SYN-TECH-1 2024-02-01" in str(as_traded.exception)
 
 
 @pytest.mark.parametrize("planned", [(), ("--plan",)])
