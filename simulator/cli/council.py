@@ -25,15 +25,20 @@ def council() -> None:
     \b
     sim council run --as-of 2024-06-03
     sim council pitch --as-of 2024-06-03 --symbols SPY,GLD --json
+    sim council run --as-of 2024-06-03 --question "Is gold a hedge this year?" --plan
 
     The decision is that of config/schedule.yaml: a holiday or an early close moves it to the next whole session.
     Answers on disk are used and new ones kept, as in `sim run`. Exits 4 where too few members answered.
     """
 
 
+QUESTION = click.option("--question", metavar="TEXT", help="Your own question, on record and never traded.")
+PLAN = click.option("--plan", is_flag=True, help="Say what it would cost, and ask nobody.")
+
+
 def _add_stage(stage: str, short_help: str) -> None:
     @council.command(stage, help=short_help)
-    @of_meeting
+    @(apply_options(of_meeting, QUESTION, PLAN) if stage == "run" else of_meeting)
     @click.pass_obj
     def command(workspace: Workspace, /, **options: Any) -> None:
         _hold(stage, workspace, **options)
@@ -48,11 +53,20 @@ for stage, short_help in {
     _add_stage(stage, short_help)
 
 
-def _hold(up_to: str, workspace: Workspace, as_json: bool, **options: Any) -> None:
+def _hold(up_to: str, workspace: Workspace, as_json: bool, plan: bool = False, **options: Any) -> None:
+    from getpass import getuser
+
+    from simulator.number_format import cents
     from simulator.report.meeting import print_meeting
-    from simulator.runs.meeting import MeetingRequest, estimate_cost, hold_meeting
+    from simulator.runs.meeting import MeetingRequest, answer_question, estimate_cost, hold_meeting
 
     request = MeetingRequest(up_to=up_to, **options)
+    if plan:
+        expected = estimate_cost(request, workspace)
+        numbers = {"to_ask": expected.to_ask, "usd": expected.usd, "most_usd": expected.most_usd}
+        told = f"{expected.to_ask} questions to ask, about {cents(expected.usd)}, at most {cents(expected.most_usd)}"
+        print_result(numbers, as_json, lambda _: say(told))
+        return
     if request.cache != "replay":
         expected = estimate_cost(request, workspace)
         if expected.to_ask:
@@ -64,7 +78,11 @@ def _hold(up_to: str, workspace: Workspace, as_json: bool, **options: Any) -> No
         def tick(done: int, total: int, usd: float) -> None:
             advance(done, total, before="asking", after=f"${usd:.2f}")
 
-        meeting = hold_meeting(request, workspace, tick)
+        meeting = (
+            hold_meeting(request, workspace, tick)
+            if request.question is None
+            else answer_question(request, workspace, getuser(), tick)
+        )
     print_result(meeting.facts, as_json, lambda console: print_meeting(meeting.facts, console))
     if meeting.undecided is not None:
         raise meeting.undecided

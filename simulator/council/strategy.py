@@ -131,6 +131,13 @@ class Council:
         """Seats that pitch, and can be followed one by one with :meth:`member`."""
         return self.spec.managers
 
+    def asked(self, question: str) -> Council:
+        """Return the same council with another question put to it."""
+        definition = replace(self.definition, spec=self.spec.model_copy(update={"user_query": question}))
+        setup = self.setup
+        seats = {**setup.left_out, **setup.seats}
+        return Council(definition, seats, setup.gateway, setup.replicate, setup.accounts, self.traded)
+
     def replicated(self, replicate: int) -> Council:
         """The same council asking its questions once more, for the answers numbered `replicate`; 0 is the first."""
         seats = {**self.seats, **self.setup.left_out}

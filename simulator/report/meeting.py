@@ -25,6 +25,7 @@ def print_meeting(facts: MeetingFacts, console: Console) -> None:
     console.print(Text(f"{facts['strategy']}, meeting of {when} New York time", style="bold cyan"))
     known = f"bars to {facts['known_to']}" if facts["known_to"] else "no bars"
     console.print(Text(f"{', '.join(facts['symbols'])} · {known} · models {facts['models']}", style="dim"))
+    console.print(Text(f"Question: {facts['metadata']['user_query']}"))
     for line in (facts["moved"], *facts["notes"]):
         if line:
             console.print(Text(line))

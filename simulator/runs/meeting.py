@@ -35,6 +35,8 @@ from simulator.runs.plan_provider import PlanProvider, plan_gateway
 from simulator.runs.run_record import list_calls
 from simulator.runs.spec import MAX_COST, RunSpec, check_max_cost
 from simulator.runs.strategies import available, load_strategy
+from simulator.store.database import open_store
+from simulator.store.events import Event
 from simulator.trading import risk
 from simulator.trading.model import Book, Cadence
 from simulator.trading.risk import Limits
@@ -49,6 +51,9 @@ RUN = "run"
 UP_TO = ("research", "pitch", "review", RUN)
 """Stages whose result can be asked for; ``run`` is the whole meeting, decision and targets included."""
 
+QUESTIONS = "questions"
+"""Where questions of people stand in the store."""
+LONGEST_QUESTION = 500
 OFFLINE = "offline"
 WEEKS = timedelta(days=14)
 """No stretch of days without a whole session is longer."""
@@ -59,7 +64,8 @@ Progress = Callable[[int, int, float], None]
 
 @dataclass(frozen=True)
 class MeetingRequest:
-    """Stage to reach, the day or instant as typed, and who is asked about what."""
+    """Stage to reach, the day or instant as typed, and who is asked about what; `question` in place of the council's
+    own."""
 
     up_to: str
     as_of: str
@@ -68,6 +74,7 @@ class MeetingRequest:
     models: str | None = None
     max_cost: float = MAX_COST
     cache: Mode = "record"
+    question: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,7 @@ class MeetingResult:
     """A meeting as far as it came, and why it decided nothing."""
 
     facts: MeetingFacts
+    record: MeetingRecord
     undecided: LLMError | DataError | None = None
 
 
@@ -141,8 +149,29 @@ def hold_meeting(request: MeetingRequest, workspace: Workspace, progress: Progre
                 error.mend = error.mend or "the same command continues"
             raise
         asking.drain()
-        facts = _facts(request, when, council, snapshot, context, config, asking.gateway)
-    return MeetingResult(facts, _undecided(context))
+        facts, record = _facts(request, when, council, snapshot, context, config, asking.gateway)
+    return MeetingResult(facts, record, _undecided(context))
+
+
+def answer_question(
+    request: MeetingRequest, workspace: Workspace, by: str, progress: Progress | None = None
+) -> MeetingResult:
+    """Hold the meeting over the question of a person, and put it on record with its debate. Nothing is traded by it.
+
+    Raises as `hold_meeting`; UsageError for a question that is none.
+    """
+    asked = request.question or ""
+    if not asked.strip() or len(asked) > LONGEST_QUESTION or not asked.isprintable():
+        raise UsageError("a question is one line", mend=f"1 to {LONGEST_QUESTION} printable characters")
+    with open_store(workspace) as store:
+        store.check()  # what cannot be put on record is not paid for
+    held = hold_meeting(replace(request, up_to=RUN), workspace, progress)
+    facts = held.facts
+    said = {"question": asked, "by": by, "strategy": facts["strategy"], "symbols": facts["symbols"],
+            "models": facts["models"], **facts["llm"], "minutes": held.record}  # fmt: skip
+    with open_store(workspace) as store:
+        store.append(QUESTIONS, [Event("question.answered", facts["as_of"], None, said)])
+    return held
 
 
 def estimate_cost(request: MeetingRequest, workspace: Workspace) -> MeetingCost:
@@ -182,7 +211,7 @@ def _council(request: MeetingRequest, workspace: Workspace, asking: Asking) -> C
 
     council = load_strategy(request.strategy, workspace.strategies, asking).strategy
     if isinstance(council, Council):
-        return council
+        return council if request.question is None else council.asked(request.question)
     folders = [name for name in available(workspace.strategies) if (workspace.strategies / name).is_dir()]
     raise UsageError(
         f'"{request.strategy}" is no council{did_you_mean(request.strategy, folders)}',
@@ -213,7 +242,8 @@ def _snapshot(
 
 def _ledger_name(request: MeetingRequest, when: MeetingTime) -> str:
     """Name of the meeting in the ledger of what was spent: the same meeting again may spend what is left of it."""
-    return "meeting-" + digest_of([request.strategy, request.symbols, request.models, when.as_of.isoformat()])[:10]
+    words = [request.strategy, request.symbols, request.models, when.as_of.isoformat()]
+    return "meeting-" + digest_of(words if request.question is None else [*words, request.question])[:10]
 
 
 async def _with_progress(
@@ -238,7 +268,7 @@ def _facts(
     context: PipelineContext,
     config: Config,
     gateway: Gateway,
-) -> MeetingFacts:
+) -> tuple[MeetingFacts, MeetingRecord]:
     cash = config.accounts.cash
     book = Book(cash, {}, {}, cash)
     decision = council.decide(snapshot, context, book, ())
@@ -258,7 +288,7 @@ def _facts(
     else:
         kept = {"research": ("research_pack",), "pitch": ("pm_pitches",), "review": ("peer_reviews", "scores")}
         results = cast(StageResults, {n: value for n, value in results.items() if n in kept[request.up_to]})
-    return {
+    facts: MeetingFacts = {
         "stage": request.up_to,
         "strategy": council.name,
         "models": request.models or config.models.default,
@@ -279,6 +309,7 @@ def _facts(
             "cost_usd": gateway.cost_usd,
         },
     }
+    return facts, record
 
 
 def results_of(record: MeetingRecord, accounts: Mapping[str, str], served: Mapping[str, str]) -> StageResults:

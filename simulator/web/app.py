@@ -32,7 +32,7 @@ from simulator.errors import SimError, UsageError
 from simulator.printing import printable
 from simulator.report.renderers.html import TEMPLATES, page_filters
 from simulator.store.database import Store
-from simulator.web import actions, metrics, reports, views
+from simulator.web import actions, metrics, questions, reports, views
 from simulator.web.feed import Feed
 from simulator.web.guard import Addresses, Guard
 from simulator.web.sessions import Limiter, Session, Sessions
@@ -214,6 +214,11 @@ class Desk:
         """Throw a switch."""
         return {"text": actions.act(self.workspace, self.store, person, given if isinstance(given, dict) else {})}
 
+    def put_question(self, given: Any, person: actions.Person) -> dict[str, Any]:
+        """Price or ask a question."""
+        told = questions.put_question(self.workspace, self.store, person, given if isinstance(given, dict) else {})
+        return {"text": told}
+
     def routes(self) -> list[Route]:
         """Return the paths of the app."""
         return [
@@ -225,6 +230,8 @@ class Desk:
             Route("/approvals", self.shows("approvals.html", views.look_at_approvals)),
             Route("/approvals", self.changing(self.answer), methods=["POST"]),
             Route("/act", self.changing(self.act), methods=["POST"]),
+            Route("/council", self.shows("council.html", questions.look_at_questions)),
+            Route("/council", self.changing(self.put_question), methods=["POST"]),
             Route("/runs", self.shows("runs.html", views.look_at_runs)),
             Route("/forward/{run}", self.page(self.forward)),
             Route("/forward/{run}/report.html", self.page(self.forward_report)),

@@ -66,7 +66,7 @@ def read_timeline(stored: Sequence[Stored]) -> list[Occasion]:
             calls = given.get("calls", 0)
             asked = f"{counted(int(calls), 'question')}, {cents(given.get('cost_usd', 0.0))}" if calls else ""
             facts = tuple(filter(None, (str(given.get("why") or ""), asked)))
-            found[at] = Occasion(at, str(given["name"]), str(given["state"]), facts, _parts(given))
+            found[at] = Occasion(at, str(given["name"]), str(given["state"]), facts, read_parts(given))
     newest = sorted({**found, **dict.fromkeys(desks.keys() - found.keys())}, reverse=True)[:NEWEST]
     return [_with_desk(found.get(at), at, desks.get(at)) for at in newest]
 
@@ -82,7 +82,8 @@ def _with_desk(found: Occasion | None, at: str, desk: DeskRecord | None) -> Occa
     )
 
 
-def _parts(given: Mapping[str, Any]) -> tuple[Part, ...]:
+def read_parts(given: Mapping[str, Any]) -> tuple[Part, ...]:
+    """Return the stages of the ``minutes`` that an event has."""
     record: Any = given.get("minutes") or {}
     kind = record.get("kind")
     parts = _of_meeting(record) if kind == "council" else _of_checkpoint(record) if kind == "checkpoint" else ()

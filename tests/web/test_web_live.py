@@ -18,7 +18,7 @@ from simulator.workspace import Workspace, make_workspace
 from tests.report.conftest import Browser
 from tests.report.test_report_accessible import OPEN_ALL, VIOLATIONS, axe
 from tests.web.conftest import HOSTILE, Site
-from tests.web.test_web_pages import LINE, alone, click, enter, go, until
+from tests.web.test_web_pages import LINE, SAID, alone, click, enter, go, type_in, until
 from tests.web.test_web_security import ask
 from tests.web.test_web_security import enter as log_in
 
@@ -64,7 +64,7 @@ def test_the_page_of_a_test_says_who_said_what_and_what_came_of_it(test_site: Si
     assert status == 200
     assert "unsafe" not in headers["content-security-policy"]
     assert " style=" not in page
-    for part in ("Research", "Pitches", "Reviews", "Chairman", "Theses", "shown as A", "pm.trend", "offline/chairman",
+    for part in ("Research", "Pitches", "Reviews", "Chairman", "Theses", "pitch A", "pm.trend", "offline/chairman",
                  "No verdict before session 60", "Sessions it takes", "Primary account", "heartbeat"):  # fmt: skip
         assert part in page, part
     assert "Close all positions" not in page  # a reader's page has no acts
@@ -125,3 +125,53 @@ def test_the_page_of_a_test_has_no_violation_and_fits_a_phone(test_site: Site, a
     finally:
         alone.ask("Page.setBypassCSP", enabled=False)
         alone.ask("Emulation.setEmulatedMedia", features=[])
+
+
+ASKED = {"action": "ask", "strategy": "macro_council", "symbols": "SPY,QQQ", "as_of": "2024-06-03", "models": "offline",
+         "question": "Is gold a hedge this year?", "most": 1}  # fmt: skip
+
+
+def test_a_question_is_priced_asked_once_kept_with_its_debate_and_trades_nothing(
+    test_site: Site, alone: Browser
+) -> None:
+    kinds = {"forward.order", "forward.intent"}
+    before = len([one for one in test_site.store.of_forward(None) if one.event.kind in kinds])
+    enter(alone, test_site, "/council")
+    for name, text in (("question", ASKED["question"]), ("as_of", ASKED["as_of"])):
+        alone.run(f"document.querySelector('[name={name}]').value = ''")
+        type_in(alone, f"[name={name}]", str(text))
+    alone.run("document.querySelector('[name=models]').value = 'offline'")
+    click(alone, "button[value=plan]")
+    until(alone, f"{SAID}.endsWith('questions to models, about $0.00, at most $0.00')")
+    assert test_site.store.of_forward("questions") == []
+    click(alone, "button[value=ask]")
+    until(alone, f"{SAID}.startsWith('answered for $0.00')")
+    until(alone, "document.querySelector('.occasion').innerText.includes('Is gold a hedge this year?')")
+    for part in ("Chairman", "Research", "Pitches", "Reviews"):
+        assert part in alone.run("document.querySelector('.occasion').innerText")
+    (kept,) = test_site.store.of_forward("questions")
+    assert kept.event.payload["minutes"]["user_query"] == ASKED["question"]
+    assert len([one for one in test_site.store.of_forward(None) if one.event.kind in kinds]) == before
+    acted = [one.event.payload for one in test_site.store.of_forward("web")]
+    assert acted[-1]["action"] == "asked the council"
+    assert acted[-1]["most"] == 1
+
+
+@pytest.mark.parametrize("wrong", [
+    {"most": "much"}, {"most": -1}, {"most": True}, {"strategy": "../secret"}, {"question": ""}, {"question": "a\nb"},
+    {"question": "x" * 501}, {"symbols": "NOTHING"}, {"as_of": "soon"}, {"models": "none such"},
+])  # fmt: skip
+def test_a_question_that_is_none_is_refused_in_one_line(test_site: Site, wrong: dict[str, object]) -> None:
+    ann = log_in(test_site, test_site.token("ann", "approve"))
+    status, _, text = ask(test_site, "POST", "/council", {**ASKED, **wrong}, **ann)
+    assert (status, text.count("\n")) == (409, 1)
+    assert test_site.store.of_forward("questions") == []
+
+
+def test_who_may_only_read_asks_nothing(test_site: Site) -> None:
+    bob = log_in(test_site, test_site.token("bob", "read"))
+    assert ask(test_site, "POST", "/council", ASKED, **bob)[0] == 403
+    ann = log_in(test_site, test_site.token("ann", "approve"))
+    assert ask(test_site, "POST", "/council", ASKED, **{**ann, "x_csrf_token": "wrong"})[0] == 403
+    assert "data-question" not in ask(test_site, "GET", "/council", cookie=bob["cookie"])[2]
+    assert test_site.store.of_forward("questions") == []

@@ -13,7 +13,7 @@ const mark = (cut) => {
 
 // What somebody is typing is not taken from under their hands.
 const isBusy = () => [...document.querySelectorAll("main input:not([type=hidden])")].some(
-  (one) => one.type === "checkbox" ? one.checked : one.value !== "") || document.activeElement?.matches("main input, main button") || document.querySelector("main button:hover");
+  (one) => one.type === "checkbox" ? one.checked : one.value !== (one.dataset.first ?? "")) || document.activeElement?.matches("main input, main button, main select") || document.querySelector("main button:hover");
 
 // What was typed about a trade that did not change goes on standing there.
 const keyOf = (one) => { const card = one.closest("[data-id]"); return card && `${card.dataset.id} ${card.dataset.version} ${one.name}`; };
@@ -105,12 +105,17 @@ function answerOf(form, action, why) {
 
 document.addEventListener("submit", async (event) => {
   const form = event.target, action = event.submitter?.value;
-  if (!form.matches("[data-answer], [data-together], [data-act]")) return;
+  if (!form.matches("[data-answer], [data-together], [data-act], [data-question]")) return;
   event.preventDefault();
   const buttons = form.querySelectorAll("button");
   buttons.forEach((one) => { one.disabled = true; });
   let done;
-  if (form.matches("[data-act]")) {
+  if (form.matches("[data-question]")) {
+    const {most, ...given} = Object.fromEntries(new FormData(form));
+    said.textContent = action === "ask" ? "the council is asked: this takes as long as a meeting" : "";
+    done = await send("/council", {...given, most: Number(most), action});
+    if (action === "plan" || done.failed) { buttons.forEach((one) => { one.disabled = false; }); said.textContent = done.failed ?? done.text; return; }
+  } else if (form.matches("[data-act]")) {
     done = await send("/act", {action, run: form.elements.run?.value ?? "", typed: form.elements.typed.value, reason: reason(form)});
   } else {
     const chosen = form.matches("[data-answer]") ? [form]
