@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 READINGS = 6
 """Readings of an account before it is said not to hold still."""
 MOST_ORDERS = 500
+MOST_REPLACED = 1000
+"""Replacements of one order that are followed, back and forth."""
 """Orders of one answer."""
 OVERLAP = timedelta(hours=1)
 """Executions of so long before the newest are asked for again: they need not be told in order."""
@@ -95,6 +97,7 @@ class AlpacaAccount:
         self._line = Line(limit, patience, self._pool, sleep)
         self.stream: TradeStream | None = None
         self.ticket_of: Callable[[str], Ticket | None] = lambda _id: None
+        self.was_refused: Callable[[str], bool] = lambda _id: False
         self._rejected: dict[str, OrderReport] = {}
         self._refused: set[str] = set()
         self._roots: dict[str, str] = {}
@@ -290,7 +293,7 @@ class AlpacaAccount:
 
     async def _follow(self, placed: PlacedOrder) -> PlacedOrder:
         """Return the order at the end of a chain of replacements."""
-        for _ in range(MOST_ORDERS):
+        for _ in range(MOST_REPLACED):
             if placed.status != "replaced" or placed.replaced_by in (None, placed.id):
                 return placed
             placed = await self._by_id(str(placed.replaced_by))
@@ -398,19 +401,23 @@ class AlpacaAccount:
         """Return the id under which the order was sent, or the one it is a part of; empty if somebody else did."""
         if order_id not in self._roots:
             for one in reversed(await self._orders("all")):
-                self._note(one, certain=True)
-        if order_id not in self._roots:
-            placed = await self._by_id(order_id)
-            if placed.replaces not in (None, order_id):
-                await self._root(str(placed.replaces))
-            self._note(placed, certain=True)
+                self._note(one, certain=one.replaces is None or one.replaces in self._roots)
+        chain: dict[str, PlacedOrder] = {}
+        ahead = order_id
+        while ahead not in self._roots and ahead not in chain:
+            if len(chain) == MOST_REPLACED:
+                raise BrokerError(f"replacements of order {order_id} have no beginning")
+            chain[ahead] = await self._by_id(ahead)
+            ahead = chain[ahead].replaces or ahead
+        for one in reversed(chain.values()):
+            self._note(one, certain=True)
         return self._roots[order_id]
 
     async def _report(self, placed: PlacedOrder) -> OrderReport:
         """Return an order under the id by which it was sent."""
         root = await self._root(placed.id)
         known_as = root if root and not placed.is_leg else placed.client_order_id
-        if root and placed.status == "rejected":
+        if root and placed.status == "rejected" and not self.was_refused(known_as):
             self._refused.add(known_as)
         return replace(placed.report(external=not root), client_order_id=known_as)
 

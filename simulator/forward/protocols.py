@@ -59,6 +59,8 @@ class ForwardBroker(Broker, Protocol):
     is_own: Callable[[str], bool]
     ticket_of: Callable[[str], Ticket | None]
     """Returns what was sent under an id, None for what is not known: what the broker has under it must be that."""
+    was_refused: Callable[[str], bool]
+    """Says whether a refusal is on record already: it is no failure of a later session too."""
 
     @property
     def traffic(self) -> tuple[int, int]:

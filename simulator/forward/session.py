@@ -233,11 +233,11 @@ class Session:
             await self._known(now)
 
         async def one(trader: Trader) -> None:
+            await trader.restore_exits(now, self._record, self._alert)
             intent = trader.state.intent
             if trader.state.again and intent is not None and now < session_hours(intent.decision.as_of)[1]:
                 anew = await self._planner(trader)(await trader.broker.account(), intent.revision + 1)
                 trader.record_intent(anew, self._record)
-            await trader.review(now, self._record, self._alert)
             await self._settle(trader)
             await trader.reconcile(now, await trader.broker.account(), self._record, self._alert)
 

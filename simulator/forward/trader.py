@@ -79,6 +79,7 @@ class Trader:
     def __post_init__(self) -> None:
         self.guard = Guard(self.state, self.broker)
         self.broker.is_own, self.broker.ticket_of = self.state.owns, self.state.tickets.get
+        self.broker.was_refused = lambda key: self.state.states.get(key) == "rejected"
 
     @property
     def journal(self) -> list[Decision]:
@@ -231,6 +232,22 @@ class Trader:
             if enters and symbol == ticket.symbol:
                 report = await self.broker.cancel(key)
                 self.note(key, report.status, now, record, why, report.filled)
+
+    async def restore_exits(self, now: datetime, record: Record, tell: Tell) -> None:
+        """Protect what is held, before anything is sent: a loop may have been killed between the release of exits and
+        the order they were released for. Symbols of which an order is at work are left. Raises BrokerError."""
+        await self.book_fills(record, tell)
+        await self.review(now, record, tell)
+        intent, at_work = self.state.intent, set[str]()
+        for one in () if intent is None else compile_orders(intent, self.state.origin, self.state.profile):
+            report = await self.broker.find(one.client_order_id)  # one that was sent may not be on record
+            if report is not None and report.status == "open":
+                at_work.add(one.symbol)
+
+        def put(payload: Mapping[str, Any]) -> None:
+            record("forward.order", now, self.name, payload)
+
+        await self.guard.look(now, frozenset(at_work), put, tell)
 
     async def stand_down(self, now: datetime, killed: bool, record: Record, tell: Tell) -> None:
         """Leave the account to itself, every position with its exits: an order at work on one of them, for which they

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from simulator.errors import BrokerError
+from simulator.forward import alpaca
 from simulator.forward.alpaca import AlpacaAccount, protected_by
 from simulator.forward.requests import AccessError, UnsentError
 from simulator.trading.broker import DeniedError, RejectedError, UnansweredError
@@ -434,6 +435,39 @@ def test_24_a_chain_of_replacements_is_followed(market: Market) -> None:
     assert run(market.account(key=account._keys.key).account()).open_orders == (found,)  # after a restart
     assert run(account.cancel(order.client_order_id)).status == "cancelled"
     assert [one.status for one in market.orders(account)] == ["replaced", "replaced", "replaced", "canceled"]
+
+
+def test_24_a_chain_longer_than_a_page_of_orders_leads_to_the_order_that_was_sent(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, order = market.account(), ticket(kind="limit", limit=200.0, time_in_force="gtc")
+    run(account.submit(order))
+    for shares in range(11, 31):
+        newest = market.orders(account)[-1]
+        assert ask(market, account, "PATCH", f"/v2/orders/{newest.id}", qty=shares).status_code == 200
+    market.open()
+    monkeypatch.setattr(alpaca, "MOST_ORDERS", 5)
+    again = market.account(key=account._keys.key)
+    again.is_own = lambda key: key == order.client_order_id
+    (fill,) = run(again.executions())
+    assert (fill.client_order_id, fill.quantity) == (order.client_order_id, 30.0)
+
+
+def test_24_replacements_in_a_circle_end_and_are_nobodys(market: Market) -> None:
+    account = market.account()
+    run(account.submit(ticket(kind="limit", limit=90.0, time_in_force="gtc")))
+    first = market.orders(account)[0].id
+    assert ask(market, account, "PATCH", f"/v2/orders/{first}", qty=11).status_code == 200
+
+    def turn(exchange: Any) -> None:
+        one, two = exchange.accounts[account._keys.key].orders.values()
+        one.replaces = two.id
+
+    market.served.call(turn)
+    again = market.account(key=account._keys.key)
+    again.is_own = lambda _: False
+    (found,) = run(again.account()).open_orders
+    assert found.external
 
 
 @pytest.mark.parametrize("fault", ["clock-ahead", "clock-behind"])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,3 +163,48 @@ def test_a_meeting_without_a_decision_is_told_and_on_record(flat: Market, tmp_pa
     asyncio.run(session.go())
     assert [one["why"] for one in test.events("point")] == [said]
     assert said in test.alerts("decision failed")[0]
+
+
+@pytest.mark.fault(
+    "machine", "a kill between the release of exits and the order they were released for", "exits first, then the order"
+)
+def test_a_loop_killed_with_its_position_bare_protects_it_before_it_orders(flat: Market, tmp_path: Path) -> None:
+    class KilledError(BaseException):
+        """A process that is gone."""
+
+    more = Target("A", 0.8, stop=97.0, take_profit=120.0)
+    test = Test(flat, tmp_path, {TUESDAY: [LONG], WEDNESDAY: [more]}, WEDNESDAY)
+    session = test.open()
+    broker: Any = session.traders[0].broker
+    release = broker.release
+
+    async def gone(*_: object) -> None:
+        raise KilledError
+
+    async def killed(symbol: str) -> None:
+        await release(symbol)
+        broker._line._once, session.watch = gone, None
+        raise KilledError
+
+    broker.release = killed
+    with pytest.raises(KilledError):
+        asyncio.run(session.go())
+    assert (test.held(), test.exits()) == (500.0, [])
+    again = test.open()
+    broker, done = again.traders[0].broker, list[Any]()
+    submit, protect = broker.submit, broker.protect
+
+    async def submitted(ticket: Any) -> Any:
+        done.append(("order", test.exits()))
+        return await submit(ticket)
+
+    async def protected(*words: Any) -> Any:
+        shares = await protect(*words)
+        done.append(("exits", test.exits()))
+        return shares
+
+    broker.submit, broker.protect = submitted, protected
+    asyncio.run(again.go())
+    assert done[:2] == [("exits", EXITS), ("order", [])]
+    assert test.exits() == [("limit", 120.0, 800.0), ("stop", 97.0, 800.0)]
+    assert test.alerts("order refused", "position unprotected", "books differ") == []

@@ -140,3 +140,14 @@ def test_requests_and_those_that_failed_are_on_record_by_session(market: Market,
     assert sum(one["requests"] for one in ends) <= session.traders[0].broker.traffic[0]
     rows = project(RUN, session.store.of_forward(RUN)).sessions
     assert [(one.requests, one.failed) for one in rows] == [(one["requests"], one["failed"]) for one in ends]
+
+
+def test_an_order_rejected_late_is_one_failure_also_after_a_restart(market: Market, tmp_path: Path) -> None:
+    test = Test(market, tmp_path, {TUESDAY: [Target("A", 0.5)]}, TUESDAY)
+    session = test.open()
+    with market.fault("order-rejected", on="entry", times=1):
+        asyncio.run(session.go())
+    test.last = WEDNESDAY
+    test.play()
+    assert [one["state"] for one in test.events("order")][-1] == "rejected"
+    assert [one["failed"] for one in test.events("session") if "failed" in one] == [1, 0]
