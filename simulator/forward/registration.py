@@ -168,6 +168,16 @@ def register(registration: Registration, reports: Path, journal: Journal) -> tup
         return found, fresh
 
 
+def as_begun(made: Registration, reports: Path) -> Registration:
+    """Return `made` as the test in `reports` that it goes on with says it: one that differs in the program alone, as
+    after an upgrade; else `made` itself. Raises DataError for one that was changed."""
+    known = [read_registration(path) for path in reports.glob(f"forward-*/{FILE}")]
+    same = [one for one in known if replace(made, code=one.code).id == one.id]
+    if not same or made.id in {one.id for one in same}:
+        return made
+    return replace(made, code=max(same, key=lambda one: one.registered_at).code)
+
+
 MEND = "put the registered file back, or register anew: `sim forward start` with a changed setting does"
 
 

@@ -397,7 +397,8 @@ class Session:
         """Ask, decide and order at `name` in every account; those that have decided go on where they were."""
         self._record("forward.asked", at, None, {"name": name, "clock": self._now().isoformat()})
         try:
-            held = await self._deliberate(at, name)
+            asked = self._deliberate(at, name)
+            held = await (asked if self.watch is None else self.watch.beat_while(asked))
             decided_at = await self._tick()
         except StoppedByUserError:
             raise
@@ -477,7 +478,8 @@ class Session:
             past = tuple(one for one in trader.state.journal if one.as_of < when)
             book, told, deciding = trader.book(held.known, account), held.opinion, strategy_at(trader.strategy, point)
             if isinstance(deciding, Consults):
-                told = await deciding.consult(held.known.snapshot, held.opinion, book, past)
+                advice = deciding.consult(held.known.snapshot, held.opinion, book, past)
+                told = await (advice if self.watch is None else self.watch.beat_while(advice))
             first = trader.state.orders - (len(newest.orders) if newest and trader.state.decided_at(when) else 0)
             intent = plan(held.known.snapshot, deciding, book, past, self.rules, told, first, revision)
             why = await self._refuse_entries(trader)

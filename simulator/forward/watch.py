@@ -1,18 +1,20 @@
 """Watch over a loop: its log and heartbeat, alerts, the switches others throw, and what an account may lose in a day.
 
 each poll   look ──► kill switch, SIGTERM: StoppedError      a beat, when one is due
+each ask    beat_while(models answer) ──► beats
 each point  refuse_entries ──► paused, day's loss spent ──► without_entries(intent): exits alone
 anything    tell ──► log       alert ──► log, store, channels
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from simulator.errors import SimError
 from simulator.files import write_file
@@ -26,6 +28,8 @@ from simulator.trading.cycle import Intent
 from simulator.trading.model import Book, Decision, Order, Rejection
 from simulator.trading.orders import Ticket
 from simulator.workspace import Workspace
+
+T = TypeVar("T")
 
 Record = Callable[[str, datetime, str, Mapping[str, Any]], None]
 """Puts an event ``forward.<kind>`` into the store: kind, instant, account or empty, payload."""
@@ -175,6 +179,17 @@ class Watch:
         heart = Heartbeat(run, strategy, accounts, mode, state, self._since, now.isoformat(), self._next, every)
         if not beat(self.workspace, heart):
             self.alert("disk", f"no heartbeat can be written in {self.workspace.logs}", now)
+
+    async def beat_while(self, work: Awaitable[T]) -> T:
+        """Return what `work` does; the heart beats meanwhile: a council may be asked for minutes."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=self.settings.heartbeat_s)
+                self.beat(self._state, self._now)
+        finally:
+            task.cancel()
+        return task.result()
 
     def end(self, why: str, now: datetime | None = None) -> None:
         """Say that the loop has ended, and let the channels finish."""

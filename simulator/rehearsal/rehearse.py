@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -32,7 +34,7 @@ from simulator.forward.actions import alpaca_source
 from simulator.forward.alpaca import AlpacaAccount
 from simulator.forward.mode import make_rehearsal_keys
 from simulator.forward.protocols import ForwardBroker
-from simulator.forward.registration import Registration, register
+from simulator.forward.registration import Registration, as_begun, register
 from simulator.forward.requests import Patience
 from simulator.forward.session import Session
 from simulator.market.bars import instant, moment
@@ -79,6 +81,9 @@ class Rehearsal:
     seed: int = 0
     answers: tuple[str, ...] | None = None
     backtest: Backtest | None = None
+    until: tuple[datetime, bool] | None = None
+    """Of unattended sessions: before the loop sleeps past that instant it ends, asked to (True) or killed. What an
+    earlier version of the program began goes on."""
 
     @cached_property
     def config(self) -> Config:
@@ -104,7 +109,8 @@ class Rehearsal:
         first, bars, script = str(spec.first), str(spec.bars or ""), list(self.script)
         asked = {"first": first, "sessions": self.count, "bars": bars, "script": script, "seed": self.seed}
         answers = {} if self.answers is None else {"answers": list(self.answers)}
-        return replace(made, rehearsal={**asked, **answers})
+        made = replace(made, rehearsal={**asked, **answers})
+        return made if self.until is None else as_begun(made, self.workspace.reports)
 
     @property
     def run(self) -> str:
@@ -178,7 +184,7 @@ async def pass_time(seconds: float) -> None:
 
 
 @contextmanager
-def _exchange(rehearsal: Rehearsal, url: str | None) -> Iterator[str]:
+def exchange_at(rehearsal: Rehearsal, url: str | None) -> Iterator[str]:
     """Yield the address of the exchange: that of a process of its own, or of one that this process serves."""
     if url is not None:
         yield url
@@ -198,7 +204,7 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
     with open_store(workspace) as store:
         registration, _ = register(rehearsal.registration, workspace.reports, store)
     with ExitStack() as opened:
-        address = opened.enter_context(_exchange(rehearsal, url))
+        address = opened.enter_context(exchange_at(rehearsal, url))
         clock = Conductor(address)
 
         data = alpaca_source(make_rehearsal_keys("DATA"), address, PATIENCE, rehearsal.loaded.bars.frequency)
@@ -220,11 +226,21 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
             session.answering = partial(answer_by_script, parse_answers(rehearsal.answers))
         session.locks = rehearsal.folder / "locks"  # accounts of one number at another exchange are others
         record_start(session, spec, rehearsed=True, seed=rehearsal.seed, script=list(rehearsal.script))
-        if told is not None:
-            clock.told = lambda at: told(*progress(session, at))
+        clock.told = partial(_go_on, rehearsal, session, told)
         loop.run(session.go())
         _record_refused(session, clock.ask().get("refused", []))
         return session
+
+
+def _go_on(rehearsal: Rehearsal, session: Session, told: Told | None, at: datetime) -> None:
+    """Tell how far `session` has come, or end it where that was asked for."""
+    if told is not None:
+        told(*progress(session, at))
+    if rehearsal.until is not None and at >= rehearsal.until[0]:
+        if not rehearsal.until[1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if session.watch is not None:
+            session.watch.stop_asked = "an upgrade or a restart"
 
 
 def _record_refused(session: Session, deeds: Sequence[Mapping[str, str]]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+import simulator
 from simulator.config import WEEKDAYS, Config, load_config, override_config
 from simulator.errors import DataError
 from simulator.forward.books import Books, Split
@@ -36,6 +37,7 @@ from simulator.market.table import DAILY, BarTable, step_of
 from simulator.runs.accounts import COUNCIL
 from simulator.runs.cash_return import with_cash_return
 from simulator.runs.gateway_setup import open_gateway
+from simulator.runs.identity import code_digest
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
 from simulator.store.database import open_store
@@ -114,12 +116,18 @@ def open_session(
 
 
 def record_start(session: Session, spec: RunSpec, **more: object) -> None:
-    """Put on record, once, what is traded: a replay of the same is made from it; and each `exchange` it moves to."""
+    """Put on record, once, what is traded: a replay of the same is made from it; each `exchange` it moves to, and each
+    `code`, the digest of a program that it goes on with."""
     events = [one.event for one in session.store.of_forward(session.run)]
-    moved = more.get("exchange") != exchange_of(events)
+    before = next((one.payload["code"] for one in reversed(events) if one.payload.get("code")), None)
     if any(one.kind == "forward.started" for one in events):
-        if moved:
-            session.store.append(session.run, [Event("forward.started", None, None, {"exchange": more["exchange"]})])
+        changes: dict[str, object] = {}
+        if more.get("exchange") != exchange_of(events):
+            changes["exchange"] = more["exchange"]
+        if before not in (None, code_digest()):
+            changes |= {"code": code_digest(), "version": simulator.__version__}
+        if changes:
+            session.store.append(session.run, [Event("forward.started", None, None, changes)])
     else:
         facts = {
             "strategy": str(spec.strategy), "symbols": list(spec.symbols), "models": spec.models,

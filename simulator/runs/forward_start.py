@@ -27,7 +27,7 @@ from simulator.forward.clock import BrokerClock, ask_broker
 from simulator.forward.lock import hold, locks_folder
 from simulator.forward.market_data import MarketData
 from simulator.forward.mode import Keys, make_rehearsal_keys, open_keys
-from simulator.forward.registration import Registration, register, registrations
+from simulator.forward.registration import Registration, as_begun, register, registrations
 from simulator.forward.requests import Patience
 from simulator.forward.session import Session
 from simulator.forward.settings import Forward, load_settings
@@ -89,6 +89,7 @@ def start_forward(
     patience = make_patience(settings)
     books, numbers, now = asyncio.run(_introduce(keys, test.url, patience))
     made = make_registration(test.spec, loaded, config, numbers, now, test.smallest_edge, test.backtest)
+    made = as_begun(made, workspace.reports)
     locks = hold([f"test {made.id}", *(f"account {one}" for one in numbers.values())], _locks(test.url))
     with locks, open_store(workspace) as store:
         if not any("opening" in one.event.payload for one in store.of_forward(made.id)):

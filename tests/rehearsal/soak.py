@@ -4,7 +4,8 @@
 
 The exchange is a process of its own. The loop is killed with `kill -9` and started again by the same words, every fifth
 time with the exchange, until its sessions have ended. Then the replay of the sessions must be the same to the cent,
-every order must be at the exchange once, and its positions must be those of the books.
+every order must be at the exchange once, and its positions must be those of the books. At last come fifteen unattended
+sessions of each strategy.
 """
 
 from __future__ import annotations
@@ -166,6 +167,12 @@ def main() -> int:
             kills, rehearsals, sessions = kills + soak.kills, rehearsals + 1, sessions + soak.sessions
             at.update(soak.at)
             print(f"{strategy}: {soak.kills} kills, {soak.sessions} sessions ended, replay and broker agree")
+    for seed, (strategy, sets, _) in enumerate(TESTS, given.seed):
+        with tempfile.TemporaryDirectory() as folder:
+            make_workspace(workspace := Path(folder) / "workspace", git=False)
+            words = ["--from", "2024-06-03", "--sessions", "15", "--strategy", strategy, "--symbols", "SPY,QQQ"]
+            words += ["--seed", str(seed), *(word for one in sets for word in ("--set", one)), "--unattended"]
+            subprocess.run([sys.executable, "-m", "simulator", "rehearse", *words], cwd=workspace, check=True)
     minutes = (time.monotonic() - began) / 60
     print(
         f"{kills} kills on {len(at)} sessions in {rehearsals} rehearsals of {sessions} sessions, {minutes:.1f} minutes"
