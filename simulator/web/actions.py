@@ -11,11 +11,12 @@ from simulator.forward.approvals import StaleError, answer
 from simulator.forward.switches import PAUSE, STOP, ask_to_stop, read_heartbeats, reset, throw
 from simulator.store.database import Store
 from simulator.store.events import Event
+from simulator.web.starting import start_test
 from simulator.workspace import Workspace
 
 RUN = "web"
 """Where acts stand in the store that belong to no approval."""
-ACTIONS = ("pause", "resume", "stop", "kill switch", "close-all")
+ACTIONS = ("pause", "resume", "stop", "kill switch", "close-all", "start")
 ANSWERS = ("approve", "reject", "modify")
 
 
@@ -41,16 +42,19 @@ def act(workspace: Workspace, store: Store, person: Person, given: Mapping[str, 
     action, run, typed = (str(given.get(name, "")) for name in ("action", "run", "typed"))
     if action not in ACTIONS:
         raise UsageError(f'no action "{action}"', mend=f"one of {', '.join(ACTIONS)}")
-    due = run if action in ("stop", "close-all") else action
+    due = run if action in ("stop", "close-all") else str(given.get("strategy", "")) if action == "start" else action
     if not due or typed.strip() != due:
         raise UsageError(f"{action} is confirmed by typing {due or 'the id of its loop'}")
     reason = " ".join(str(given.get("reason", "")).split())[:300]
-    record(store, person, action, run=run, typed=typed[:100], reason=reason)
+    words = {name: str(given[name])[:300] for name in ("symbols", "models", "sessions", "exchange") if given.get(name)}
+    record(store, person, action, run=run, typed=typed[:100], reason=reason, **words)
     told = f"{person.name}, on the page" + (f": {reason}" if reason else "")
     if action == "pause":
         throw(workspace, PAUSE, told)
     elif action == "resume":
         return "entries go on" if reset(workspace, PAUSE) else "entries were not paused"
+    elif action == "start":
+        return start_test(workspace, given)
     elif action == "kill switch":
         throw(workspace, STOP, told)
     elif action == "stop":

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from simulator.analysis.forward_facts import read_facts
+from simulator.config import load_config
 from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import KINDS, read_approvals
 from simulator.forward.status import find_unchecked, read_status
 from simulator.forward.switches import read_switches
 from simulator.report import forward_page
+from simulator.runs.strategies import available
 from simulator.store.database import Store
 from simulator.store.events import Stored
 from simulator.web.actions import RUN
@@ -28,10 +30,13 @@ ORDERS = 40
 def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
     """Return loops with their accounts, switches and the newest events."""
     newest = store.newest_forward(NEWEST)[::-1]
+    models = load_config(workspace.config).models
     lines = [(one.recorded_at, one.event.kind, one.event.account or "", describe(one)) for one in newest]
     return {
         "loops": read_status(workspace, store)[::-1],
         "switches": read_switches(workspace),
+        "strategies": available(workspace.strategies),
+        "profiles": sorted(models.profiles, key=lambda name: name != models.default),
         "events": lines,
         "now": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -116,7 +116,8 @@ document.addEventListener("submit", async (event) => {
     done = await send("/council", {...given, most: Number(most), action});
     if (action === "plan" || done.failed) { buttons.forEach((one) => { one.disabled = false; }); said.textContent = done.failed ?? done.text; return; }
   } else if (form.matches("[data-act]")) {
-    done = await send("/act", {action, run: form.elements.run?.value ?? "", typed: form.elements.typed.value, reason: reason(form)});
+    const given = Object.fromEntries(new FormData(form));
+    done = await send("/act", {...given, action, ...(given.sessions && {sessions: Number(given.sessions)})});
   } else {
     const chosen = form.matches("[data-answer]") ? [form]
       : [...document.querySelectorAll("[data-answer]")].filter((one) => one.elements.together.checked);

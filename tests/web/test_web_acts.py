@@ -1,0 +1,106 @@
+"""A test is started, ended and closed from the pages, at a rehearsal exchange, with processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from simulator.exchange.exchange import Exchange
+from simulator.exchange.server import Served, serve
+from simulator.forward.switches import Heartbeat, read_heartbeats
+from simulator.market.load import load_bars
+from simulator.store.connection import store_place
+from simulator.store.database import Store
+from simulator.workspace import Workspace, make_workspace
+from tests.forward.test_start import STEPS, at
+from tests.web.conftest import Site
+from tests.web.test_web_security import ask, enter
+
+pytestmark = pytest.mark.medium
+ROOT = Path(__file__).parents[2]
+MONDAY, TUESDAY = date(2024, 6, 3), date(2024, 6, 4)
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    places = [ROOT / "data" / "sample"]
+    loaded = load_bars(("SPY", "QQQ", "BIL"), places, first=MONDAY, last=date(2024, 6, 14), history=60)
+    with serve(Exchange(loaded.bars, at(MONDAY, "20:00"), 100_000.0, 2.0), per_minute=10**9) as made:
+        yield made
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Site]:
+    make_workspace(tmp_path / "desk", git=False)
+    workspace = Workspace(tmp_path / "desk", tmp_path / "desk")
+    with Store(store_place(workspace.registry)) as store:
+        site = Site(workspace, store)
+        site.mend()
+        yield site
+        site.cut()
+    for one in read_heartbeats(workspace):
+        if one.is_running():
+            os.kill(one.pid, signal.SIGKILL)
+
+
+def wait_for(found: Callable[[], object]) -> None:
+    until = time.monotonic() + 60.0
+    while not found():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_test_is_started_outlives_the_pages_and_is_closed_and_ended(desk: Site, served: Served) -> None:
+    ann = enter(desk, desk.token("ann", "approve"))
+    words = {"action": "start", "strategy": "equal_weight", "symbols": "SPY,QQQ", "models": "offline", "sessions": 5,
+             "exchange": served.url}  # fmt: skip
+    assert ask(desk, "POST", "/act", {**words, "typed": "yes"}, **ann)[0] == 409
+    wrong = {"symbols": "SPY;rm", "sessions": 0, "models": "--x", "exchange": "http://evil.example"}
+    for name, value in wrong.items():
+        status, _, text = ask(desk, "POST", "/act", {**words, "typed": "equal_weight", name: value}, **ann)
+        assert (status, text.count("\n")) == (409, 1), name
+    assert not read_heartbeats(desk.workspace)
+    status, _, text = ask(desk, "POST", "/act", {**words, "typed": "equal_weight"}, **ann)
+    assert (status, "equal_weight registered" in text) == (200, True), text
+    wait_for(lambda: [one for one in read_heartbeats(desk.workspace) if one.is_running()])
+    heart: Heartbeat = read_heartbeats(desk.workspace)[0]
+    assert os.getsid(heart.pid) != os.getsid(0)
+    sessions = desk.sessions
+    desk.cut()
+    desk.mend(sessions)
+    assert heart.is_running()
+    for clock in STEPS[:5]:
+        served.advance(at(TUESDAY, clock))
+        time.sleep(0.3)
+    wait_for(lambda: desk.store.of_forward(heart.run, ("forward.fill",)))
+    close = {"action": "close-all", "run": heart.run, "reason": "enough"}
+    assert ask(desk, "POST", "/act", {**close, "typed": "close-all"}, **ann)[0] == 409
+    bob = enter(desk, desk.token("bob", "read"))
+    assert ask(desk, "POST", "/act", {**close, "typed": heart.run}, **bob)[0] == 403
+    assert heart.is_running()
+    status, _, text = ask(desk, "POST", "/act", {**close, "typed": heart.run}, **ann)
+    assert (status, "COUNCIL: QQQ, SPY" in text) == (200, True), text
+    wait_for(lambda: not heart.is_running())
+    assert ask(desk, "POST", "/act", {**words, "typed": "equal_weight"}, **ann)[0] == 409  # the kill switch is thrown
+    acted = [one.event.payload["action"] for one in desk.store.of_forward("web")]
+    assert acted.count("close-all") == 1
+
+
+def test_a_loop_ends_by_its_typed_id(desk: Site, served: Served) -> None:
+    ann = enter(desk, desk.token("ann", "approve"))
+    words = {"action": "start", "strategy": "equal_weight", "symbols": "SPY,QQQ", "models": "offline", "sessions": 5,
+             "exchange": served.url, "typed": "equal_weight"}  # fmt: skip
+    assert ask(desk, "POST", "/act", words, **ann)[0] == 200
+    wait_for(lambda: [one for one in read_heartbeats(desk.workspace) if one.is_running()])
+    heart = read_heartbeats(desk.workspace)[0]
+    assert ask(desk, "POST", "/act", {"action": "stop", "run": heart.run, "typed": "stop"}, **ann)[0] == 409
+    assert heart.is_running()
+    assert ask(desk, "POST", "/act", {"action": "stop", "run": heart.run, "typed": heart.run}, **ann)[0] == 200
+    wait_for(lambda: not heart.is_running())
+    assert not (desk.workspace.out / "forward.stop").exists()
