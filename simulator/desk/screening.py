@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from simulator.desk import formulas
-from simulator.desk.formulas import Recommendation, Technicals, read_technicals
+from simulator.desk.formulas import Caps, Recommendation, Technicals, read_technicals
 from simulator.desk.records import AnalysisRow, PlanRecord, VetoRecord, WatchRow
 from simulator.desk.rules import Proposal, find_vetoes
 from simulator.desk.state import DeskState
@@ -107,6 +107,18 @@ def propose(
         plans.append(plan)
         state = with_plan(state, plan)
     return plans, vetoes
+
+
+def at_price(plan: PlanRecord, price: float, caps: Caps) -> PlanRecord | None:
+    """Return `plan` at today's price: entry, stop and targets as they would have been planned, so that reward and risk
+    stand to each other as they did. One that waits at its limit stays as it is. None where no stop fits."""
+    if plan["limit"] is not None:
+        return plan
+    support = math.nan if plan["support"] is None else plan["support"]
+    stop = formulas.stop_price(price, plan["atr"], support, caps.stop)
+    if stop is None:
+        return None
+    return {**plan, "entry": price, "stop": stop, "targets": [*formulas.target_prices(price, stop, caps.exits)]}
 
 
 def size_of(state: DeskState, symbol: str, entry: float, stop: float) -> formulas.Size:

@@ -317,9 +317,12 @@ class DeskPoint:
             elif why := refuse_at_open(plan, price, state.caps.exits.gap_atr):
                 vetoes.append({"rule": "check at the open", "symbol": plan["symbol"], "why": why})
                 continue
+            elif (now_at := screening.at_price(plan, price, state.caps)) is None:
+                vetoes.append({"rule": "stop", "symbol": plan["symbol"], "why": f"no stop fits at {price:.2f}"})
+                continue
             else:
-                size = screening.size_of(state, plan["symbol"], plan["limit"] or price, plan["stop"])
-                plan = {**plan, "shares": min(plan["shares"], size.shares)}
+                size = screening.size_of(state, plan["symbol"], now_at["entry"], now_at["stop"])
+                plan = {**now_at, "shares": min(plan["shares"], size.shares)}
             found = find_vetoes(Proposal(plan["symbol"], plan["shares"], plan["entry"], plan["stop"]), state)
             vetoes += [{"rule": one.rule, "symbol": one.symbol, "why": one.why} for one in found]
             if found or plan["shares"] <= 0 or state.book.equity <= 0.0 or plan["symbol"] not in state.book.marks:

@@ -94,13 +94,22 @@ def test_a_backtest_within_a_replay_is_that_on_record_and_leaves_nothing(place, 
 
 
 @pytest.mark.medium
-def test_bars_after_now_change_nothing_of_a_backtest_within_a_replay(within, market, desk):
+def test_bars_after_now_change_nothing_of_a_backtest_within_a_replay(place, within, market, desk):
     bars, context = market
     known = len(within.snapshot)
     later = {name: np.concatenate([getattr(bars, name)[:known], getattr(bars, name)[known:] * 2.5]) for name in NUMBERS}
     other = replace(within, snapshot=replace(bars, **later).snapshot(within.snapshot.as_of, context=context))
     for name, given in (("run_backtest", {}), ("test_parameter_sensitivity", {"sweep": GRID})):
         assert ask(within, name, **SMA, **given) == ask(other, name, **SMA, **given)
+    other = replace(other, backtester=BacktesterWithin(place.strategies, load_config(place.config)))
+    strategies = ("sma_cross", "buy_and_hold")
+    here, there = (
+        [ask(one, "run_backtest", **{**SMA, "strategy": s})["id"] for s in strategies] for one in (within, other)
+    )
+    assert here == there
+    read = {"calculate_metrics": {"backtest": here[0]}, "generate_equity_curve": {"backtest": here[0]}}
+    for name, given in {**read, "compare_strategies": {"backtests": here}}.items():
+        assert ask(within, name, **given) == ask(other, name, **given)
     made = ask(within, "run_backtest", **SMA)
     assert ask(within, "calculate_metrics", backtest=made["id"])["sharpe"] == made["sharpe"]
     curve = ask(within, "generate_equity_curve", backtest=made["id"], points=10)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from simulator.desk.formulas import Caps, position_size, stop_price
 from simulator.desk.report import fell_beyond
 from simulator.desk.rules import RULES, Proposal, find_vetoes, sessions_since
+from simulator.desk.screening import at_price
 from simulator.desk.spec import load_definition
 from simulator.errors import UsageError
 
@@ -189,6 +190,18 @@ SHIPPED = Path(__file__).parents[2] / "strategies" / "momentum_desk" / "strategy
 def test_a_gap_through_the_widest_stop_is_told_and_what_a_stop_slips_is_not(desk, left_at, beyond):
     trip = replace(desk.trip("AAA", "2024-03-01", "2024-03-12", -400.0), exit_price=left_at)
     assert fell_beyond(trip, Caps().stop) is beyond
+
+
+@pytest.mark.parametrize("price", [96.0, 100.0, 101.0])
+def test_at_the_open_stop_and_targets_follow_the_price_and_reward_to_risk_stays(price):
+    plan = {"symbol": "AAA", "shares": 10, "entry": 100.0, "limit": None, "stop": 97.0, "targets": [104.5, 107.5],
+            "atr": 2.0, "support": None, "binding": "position"}  # fmt: skip
+    now = at_price(plan, price, Caps())
+    risk = now["entry"] - now["stop"]
+    assert (now["entry"], now["stop"]) == (price, pytest.approx(0.97 * price, abs=0.01))
+    assert [(one - price) / risk for one in now["targets"]] == pytest.approx([1.5, 2.5], abs=0.01)
+    assert at_price({**plan, "limit": 99.0}, price, Caps())["targets"] == plan["targets"]
+    assert at_price({**plan, "atr": 6.5}, price, Caps()) is None
 
 
 def test_shipped_symbols_share_sectors_and_classes(flat):
