@@ -24,8 +24,8 @@ BEAT_S = 10.0
 KEPT = 5000
 """Events kept for connections that come back; who was away for longer reads the page anew."""
 MOST_TEXT = 300
-INTERNAL = ("id", "_at", "at", "born", "digest", "config", "code", "clock")
-"""How the names of facts end that nobody reads as they pass by: ids, digests, instants told beside them."""
+INTERNAL = frozenset({"id", "at", "born", "digest", "config", "code", "clock"})
+"""Facts that nobody reads as they pass by, beside ids and instants by other names."""
 
 
 class Feed:
@@ -102,6 +102,6 @@ def describe(stored: Stored) -> str:
     plain = (
         f"{name.replace('_', ' ')} {f'{value:,.2f}' if isinstance(value, float) else value}"
         for name, value in stored.event.payload.items()
-        if isinstance(value, str | int | float) and value and not name.endswith(INTERNAL)
+        if isinstance(value, str | int | float) and value and name not in INTERNAL and not name.endswith(("_id", "_at"))
     )
     return printable(" · ".join(plain))[:MOST_TEXT]
