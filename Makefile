@@ -11,7 +11,7 @@ SETUP  := pyproject.toml constraints.txt hatch_build.py
 # What points another Python elsewhere must not reach into .venv.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
-.PHONY: help run test test-fast test-slow test-clients soak soak-desk check bench kernels pictures wheel clean
+.PHONY: help run test test-fast test-slow test-clients soak image-steps soak-desk check bench kernels pictures wheel clean
 
 help:
 	@echo 'make run        set up, then replay the council over the sample bars and write a report'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test-clients  other people'\''s Alpaca clients against the rehearsal exchange and the MCP servers (installs them into .clients)'
 	@echo 'make soak       fifty kills of rehearsed forward sessions while the broker fails (a quarter of an hour), then'
 	@echo 'make soak-desk  thirty kills of the desk, in each of its ten states (two minutes)'
+	@echo 'make image-steps  the steps of deploy/Dockerfile without Docker, and what they make, as another user (root, two minutes)'
 	@echo 'make test-executors  sweeps on Dask and Ray, in an environment of its own (.venv-executors, half a gigabyte)'
 	@echo 'make check      ruff, mypy, import-linter'
 	@echo 'make bench      the benchmarks'
@@ -60,6 +61,9 @@ soak: $(VENV)/.installed-test
 soak-desk: $(VENV)/.installed-test
 	@echo '==> tests/rehearsal/desk_soak.py'
 	@$(PY) tests/rehearsal/desk_soak.py
+
+image-steps: $(VENV)/.installed-test
+	@$(PY) tests/deploy/image.py
 
 # Not in .venv: Ray alone is larger than all the simulator needs.
 test-executors:

@@ -246,10 +246,17 @@ def resume(workspace: Workspace) -> None:
 @click.argument("run", required=False, shell_complete=complete_loop)
 @click.pass_obj
 def stop(workspace: Workspace, run: str | None) -> None:
-    """End the loop of RUN, or the one that is at work; positions keep their stops and targets at the broker."""
-    from simulator.forward.switches import ask_to_stop
+    """End the loop of RUN, or the one that is at work; positions keep their stops and targets at the broker.
+
+    One that is gone counts as stopped from then on: status and /healthz do not miss it.
+    """
+    from simulator.forward.switches import ask_to_stop, give_up
 
     heart = _find_loop(workspace, run)
+    if not heart.is_running() and heart.state != "stopped":
+        give_up(workspace, heart)
+        say(f"the loop of {heart.run} was gone; it counts as stopped")
+        return
     ask_to_stop(heart)
     until = time.monotonic() + STOPPING_S
     while heart.is_running():

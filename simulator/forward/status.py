@@ -43,7 +43,8 @@ class Standing:
 @dataclass(frozen=True)
 class Status:
     """State of a loop. `health` is ``at work``, ``late`` (its heart has not beaten in time), ``gone`` (killed, or its
-    machine was) or ``stopped``; `age_s` the seconds since its last heartbeat; instants are ISO."""
+    machine was), ``given up`` (gone, but a rehearsal, or another loop has its account by now) or ``stopped``; `age_s`
+    the seconds since its last heartbeat; instants are ISO."""
 
     run: str
     strategy: str
@@ -66,29 +67,30 @@ class Status:
 
     @property
     def is_sound(self) -> bool:
-        """Return True for a loop that is at work, or was stopped on purpose."""
-        return self.health in ("at work", "stopped")
+        """Return True for a loop that is at work, was stopped on purpose, or is missed by nobody."""
+        return self.health in ("at work", "stopped", "given up")
 
 
 def read_status(workspace: Workspace, events: Events, now: datetime | None = None) -> list[Status]:
     """Return the state of every loop that ever beat in the workspace, the one that beat last at the end."""
     at = now or datetime.now(UTC)
-    return [_describe(heart, events.of_forward(heart.run), at) for heart in read_heartbeats(workspace)]
+    hearts = read_heartbeats(workspace)
+    return [_describe(heart, events.of_forward(heart.run), at, hearts) for heart in hearts]
 
 
 def find_unchecked(workspace: Workspace, store: Store) -> dict[str, dict[str, str]]:
     """Return {run: {account: why}} of accounts of which nobody knows what waits for approval: the loop does not answer,
     or did not reach the broker."""
-    found, now = {}, datetime.now(UTC)
-    for heart in read_heartbeats(workspace):
-        silent = _health(heart, now) in ("gone", "late")
+    found, now, hearts = {}, datetime.now(UTC), read_heartbeats(workspace)
+    for heart in hearts:
+        silent = _health(heart, now, hearts) in ("gone", "late")
         why = dict.fromkeys(heart.accounts, "its loop does not answer") if silent else read_unchecked(store, heart.run)
         if why:
             found[heart.run] = why
     return found
 
 
-def _describe(heart: Heartbeat, stored: Sequence[Stored], now: datetime) -> Status:
+def _describe(heart: Heartbeat, stored: Sequence[Stored], now: datetime, hearts: Sequence[Heartbeat]) -> Status:
     points = [one.event for one in stored if one.event.kind == "forward.point"]
     opened = [one.event.payload["opening"] for one in stored if "opening" in one.event.payload]
     numbers = {**heart.accounts, **{name: str(one["number"]) for opening in opened for name, one in opening.items()}}
@@ -99,7 +101,7 @@ def _describe(heart: Heartbeat, stored: Sequence[Stored], now: datetime) -> Stat
         heart.run,
         heart.strategy,
         heart.mode,
-        _health(heart, now),
+        _health(heart, now, hearts),
         heart.state,
         heart.since,
         heart.age_s(now),
@@ -113,11 +115,12 @@ def _describe(heart: Heartbeat, stored: Sequence[Stored], now: datetime) -> Stat
     )
 
 
-def _health(heart: Heartbeat, now: datetime) -> str:
+def _health(heart: Heartbeat, now: datetime, hearts: Sequence[Heartbeat]) -> str:
     if heart.state == "stopped":
         return "stopped"
     if not heart.is_running():
-        return "gone"
+        later = {number for one in hearts if one.beat_at > heart.beat_at for number in one.accounts.values()}
+        return "given up" if heart.mode == "rehearsal" or later & {*heart.accounts.values()} else "gone"
     return "late" if heart.is_late(now) else "at work"
 
 

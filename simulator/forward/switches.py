@@ -15,7 +15,7 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -130,6 +130,12 @@ def read_heartbeats(workspace: Workspace) -> list[Heartbeat]:
             datetime.fromisoformat(heart.beat_at)
             found.append(heart)
     return sorted(found, key=lambda heart: heart.beat_at)
+
+
+def give_up(workspace: Workspace, heart: Heartbeat) -> None:
+    """Put down that the loop of a heartbeat, which is gone, is not missed. Raises SimError."""
+    text = json.dumps(asdict(replace(heart, state="stopped")))
+    write_file(workspace.logs / f"heartbeat-{heart.run}.json", text.encode(), PRIVATE)
 
 
 def ask_to_stop(heart: Heartbeat) -> None:

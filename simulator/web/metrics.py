@@ -14,7 +14,7 @@ from simulator.forward.status import Status, read_status
 from simulator.store.database import Store
 from simulator.workspace import Workspace
 
-HEALTH = ("at work", "late", "gone", "stopped")
+HEALTH = ("at work", "late", "gone", "given up", "stopped")
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Content type of `render_metrics`."""
 

