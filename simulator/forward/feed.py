@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -188,6 +189,21 @@ class RecordedFeed:
             self._dividends.get((table.symbol, day), 0.0) if new else 0.0 for day, new in zip(days, fresh, strict=True)
         ]
         return replace(table, dividend=np.nan_to_num(table.dividend) + np.array(paid))
+
+
+Digests = dict[str, tuple[int, str]]
+"""{file: (bytes, their sha256)}."""
+
+
+def input_digests(folder: Path, first: Mapping[str, Any] | None = None) -> Digests:
+    """Return digests of the bars, headlines and splits that a feed keeps in `folder`, all of which grow at their ends;
+    with `first`, earlier digests, of as many bytes of the same files as those were of."""
+    paths = [*folder.glob("*.csv"), folder / "news" / "headlines.jsonl", folder.parent / "splits.csv"]
+    found = {one.relative_to(folder.parent).as_posix(): one for one in paths if one.is_file()}
+    found.pop(f"{folder.name}/events.csv", None)  # by date of the event, not by when it was known
+    whole = {name: found[name].read_bytes() for name in sorted(found) if first is None or name in first}
+    cut = {name: text if first is None else text[: first[name][0]] for name, text in whole.items()}
+    return {name: (len(text), hashlib.sha256(text).hexdigest()) for name, text in cut.items()}
 
 
 def joined(old: BarTable, new: BarTable) -> BarTable:

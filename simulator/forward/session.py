@@ -109,6 +109,8 @@ class Session:
     """Lets a person answer what waits before a rehearsal's clock goes on; True where something was answered."""
     spent: Callable[[], Mapping[str, float]] = dict
     """Sums so far of ``calls``, ``failed_calls`` and ``cost_usd``."""
+    inputs: Callable[[], Mapping[str, object]] = dict
+    """Digests of what was recorded so far."""
     done: set[tuple[int, str]] = field(default_factory=set)
     """(instant, why) of what was held."""
     minutes: dict[int, Mapping[str, Any] | None] = field(default_factory=dict)
@@ -540,7 +542,7 @@ class Session:
         asked, failed = (sum(one.broker.traffic[k] for one in self.traders) for k in (0, 1))
         counts = {"requests": asked - self._traffic[0], "failed": failed - self._traffic[1]}
         self._traffic = asked, failed
-        self._record("forward.session", at, None, {"session": day, **counts})
+        self._record("forward.session", at, None, {"session": day, **counts, "inputs": self.inputs()})
         for trader in self.traders:
             trader.guard.asleep = True  # until the night's splits are known
         if self.watch is not None:

@@ -21,7 +21,7 @@ from simulator.errors import DataError, LLMError, UsageError
 from simulator.evidence.writer import session_ends
 from simulator.forward import payloads
 from simulator.forward.books import Split
-from simulator.forward.feed import adjusted
+from simulator.forward.feed import adjusted, input_digests
 from simulator.llm.providers.offline import Offline
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK, day_of, sessions
@@ -40,8 +40,8 @@ from simulator.trading.model import Decision, Order
 from simulator.trading.strategy import points_of, seats_of
 from simulator.workspace import Workspace
 
-Part = Literal["prompts", "decisions", "orders", "fills", "books"]
-PARTS: tuple[Part, ...] = ("prompts", "decisions", "orders", "fills", "books")
+Part = Literal["inputs", "prompts", "decisions", "orders", "fills", "books"]
+PARTS: tuple[Part, ...] = ("inputs", "prompts", "decisions", "orders", "fills", "books")
 
 CENT, SHARE, PRICE, ROUNDING, NOTHING = 0.005, 1e-6, 1e-8, 1e-12, 1e-9
 """Dollars, shares, fractions of a price and of a number decided by which the two may differ; what of the latter counts
@@ -61,6 +61,8 @@ class Difference:
     replay: Any
 
     def __str__(self) -> str:
+        if self.part == "inputs":
+            return f"inputs: {self.where[0]} is not what it was when {self.where[1]} was booked"
         sides = ("none" if one is None else str(one) for one in (self.forward, self.replay))
         return f"{self.part}: {' '.join(self.where)}: {' in the forward test, '.join(sides)} in the replay"
 
@@ -299,12 +301,25 @@ def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
     accounts, stopped = replay_again(spec, last, workspace, folder / "data", splits_of(events), cash_of(events))
     held = {result.decision.as_of for replayed in accounts.values() for result in replayed.results}
     forward, again = read_side(events, last, held), _replayed_side(accounts)
-    differences = [one for part in PARTS for one in _differ(part, getattr(forward, part), getattr(again, part))]
+    checked, changed = _changed_inputs(events, folder / "data")
+    differences = changed + [
+        one for part in PARTS[1:] for one in _differ(part, getattr(forward, part), getattr(again, part))
+    ]
     if stopped:
         differences.insert(0, Difference("prompts", ("all", str(last), "asked"), None, stopped))
-    compared = {part: len(getattr(forward, part)) for part in PARTS}
+    compared = {part: len(getattr(forward, part)) if part != "inputs" else checked for part in PARTS}
     bps, traded = _slippage(events)
     return Parity(run, spec.first, last, compared, tuple(differences), bps, traded)
+
+
+def _changed_inputs(events: Sequence[Event], data: Path) -> tuple[int, list[Difference]]:
+    """Return how many recorded files have a digest on record, and those that have changed since, decisions or not."""
+    rows = [one.payload for one in events if one.kind == "forward.session" and one.payload.get("inputs")]
+    if not rows:
+        return 0, []
+    kept, now = rows[-1]["inputs"], input_digests(data, rows[-1]["inputs"])
+    changed = [name for name, one in kept.items() if tuple(one) != now.get(name)]
+    return len(kept), [Difference("inputs", (one, rows[-1]["session"]), kept[one], now.get(one)) for one in changed]
 
 
 def _differ(part: Part, forward: Facts, again: Facts) -> Iterator[Difference]:

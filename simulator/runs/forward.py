@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import simulator
 from simulator.config import WEEKDAYS, Config, load_config, override_config
 from simulator.errors import DataError
 from simulator.forward.books import Books, Split
-from simulator.forward.feed import Fetch, RecordedFeed, Source, adjusted
+from simulator.forward.feed import Fetch, RecordedFeed, Source, adjusted, input_digests
 from simulator.forward.protocols import Clock, ForwardBroker, Known
 from simulator.forward.registration import Registration
 from simulator.forward.session import Session
@@ -110,6 +111,7 @@ def open_session(
         )  # fmt: skip
         gateway = asking.gateway
         session.spent = lambda: {"calls": gateway.asked, "cost_usd": gateway.cost_usd + gateway.budget.lost_usd}
+        session.inputs = partial(input_digests, folder / "data")
         watched = Watched(run, loaded.strategy.name, registration.accounts, mode)
         session.watch = Watch(workspace, settings, watched, session.record)
         yield session, asking.loop

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from simulator.forward.feed import input_digests
 from simulator.market.bars import moment
 from simulator.market.calendar import MINUTE, sessions
 from simulator.rehearsal.parity import _same
@@ -156,6 +157,38 @@ def test_parity_refuses_where_bars_that_were_recorded_are_gone(rehearsed: tuple[
     aside.rename(file)
     assert done.returncode == 3
     assert "the recorded bars of SPY are gone" in done.stderr
+
+
+@pytest.mark.fault(
+    "bars", "a recorded bar or headline was changed after it was traded on", "parity names the file; exit code 1"
+)
+@pytest.mark.parametrize("name", ["QQQ.csv", "BIL.csv"])
+def test_a_changed_input_is_noticed_though_it_changes_no_decision(rehearsed: tuple[Path, str], name: str) -> None:
+    workspace, run = rehearsed
+    file = next((workspace / "reports").glob(f"forward-*{run}")) / "data" / name
+    was = file.read_bytes()
+    head, row, *rest = was.decode().splitlines(keepends=True)
+    cells = row.split(",")
+    cells[5] += "1"  # volume, of the oldest bar
+    file.write_text("".join([head, ",".join(cells), *rest]))
+    try:
+        done = _in_this_process(["forward", "parity", run], workspace, {})
+    finally:
+        file.write_bytes(was)
+    assert done.returncode == 1
+    assert f"inputs: data/{name} is not what it was when 2024-06-04 was booked" in done.stdout
+    assert "1\xa0difference" in done.stdout
+
+
+def test_headlines_that_came_later_change_no_digest_and_a_rewritten_one_does(tmp_path: Path) -> None:
+    file = tmp_path / "data" / "news" / "headlines.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"headline": "Rates stay"}\n')
+    kept = input_digests(tmp_path / "data")
+    file.write_text('{"headline": "Rates stay"}\n{"headline": "Rates fall"}\n')
+    assert input_digests(tmp_path / "data", kept) == kept
+    file.write_text('{"headline": "Rates rise"}\n{"headline": "Rates fall"}\n')
+    assert input_digests(tmp_path / "data", kept) != kept
 
 
 def test_another_prompt_or_rule_is_another_rehearsal(council: tuple[Path, Show]) -> None:
