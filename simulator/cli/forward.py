@@ -193,6 +193,8 @@ def _show(loops: Sequence[Status]) -> None:
             held = ", ".join(f"{symbol} {shares(count)}" for symbol, count in account.positions.items()) or "flat"
             worth = "no close yet" if account.session is None else f"{dollars(account.equity)} on {account.session}"
             say(f"  {name} ({account.number}): {worth}; {held}")
+        for change in one.programs:
+            say(f"  {change}")
         for alert in one.alerts:
             say(f"  {alert['at']} {alert['kind']}: {' '.join((alert['account'], alert['text'])).strip()}")
 

@@ -33,7 +33,8 @@ Kind = Literal[
     "started", "stopped", "paused", "resumed", "kill switch", "point late", "point missed", "decision failed",
     "loss limit", "broker unreachable", "key refused", "account changed", "account restricted", "order refused",
     "order unknown", "position unprotected", "position unintended", "books differ", "external order", "stale quote",
-    "approval asked", "approval expired", "halt", "no bar", "split", "not shortable", "clock", "disk", "failed",
+    "approval asked", "approval expired", "halt", "no bar", "split", "not shortable", "clock", "disk",
+    "program changed", "failed",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
 PASSWORD, WEBHOOK = "SIM_SMTP_PASSWORD", "SIM_WEBHOOK_URL"

@@ -103,7 +103,6 @@ class AlpacaAccount:
         self._roots: dict[str, str] = {}
         self._legs: set[str] = set()
         self._whys: dict[str, str] = {}
-        self._cancelled: set[str] = set()
         self._executions: dict[str, BrokerFill] = {}
 
     def __repr__(self) -> str:
@@ -305,7 +304,6 @@ class AlpacaAccount:
         while placed.is_open:
             if placed.id not in asked:
                 asked.add(placed.id)
-                self._cancelled.add(placed.id)
                 with suppress(RejectedError, UnansweredError):  # ended already, or not known: the next reading tells
                     await self._line.order(self._client.cancel_order_by_id, placed.id)
             elif waited >= self.patience.settle_s:
@@ -349,20 +347,6 @@ class AlpacaAccount:
             if one.client_order_id.startswith(own)
         ]
         return f"{own}{max(there, default=-1) + 1}"
-
-    async def report_unexpected(self, since: datetime) -> list[str]:
-        """Return a sentence for each order of our own that is not as a new session expects it: still open from before
-        `since`, or sent since then for the day and ended early without our doing."""
-        told = []
-        for one in await self._open_orders():
-            at = one.created_at
-            if at is not None and at < since and not is_exit(one) and not self._is_external(one):
-                told.append(f"order {one.client_order_id} on {one.symbol} is left open from {at:%Y-%m-%d %H:%M}")
-        for one in await self._orders("all", after=since):
-            early = not one.is_open and one.status not in ("filled", "replaced") and one.id not in self._cancelled
-            if early and one.time_in_force != "gtc" and not self._is_external(one):
-                told.append(f"order {one.client_order_id} on {one.symbol} has ended early: {one.status}")
-        return told
 
     async def _orders(self, status: str, symbols: Sequence[str] = (), after: datetime | None = None) -> Any:
         from alpaca.trading.enums import QueryOrderStatus

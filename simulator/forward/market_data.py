@@ -1,9 +1,9 @@
-"""Prices from Alpaca's data interface, as traded: latest quotes and bars, and bars of the past."""
+"""Latest quotes from Alpaca's data interface."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -23,18 +23,6 @@ class Quote:
     at: datetime
     bid: float
     ask: float
-
-
-@dataclass(frozen=True)
-class RawBar:
-    """One bar as traded, neither adjusted for splits nor for dividends; `at` is the instant it is named by."""
-
-    at: datetime
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
 
 
 class MarketData:
@@ -69,32 +57,6 @@ class MarketData:
         asked = StockLatestQuoteRequest(symbol_or_symbols=list(symbols))
         found: Any = await self._line.ask(self._client.get_stock_latest_quote, asked)
         return _each(found, lambda one: Quote(instant(one["t"]), float(one["bp"]), float(one["ap"])))
-
-    async def latest_bars(self, symbols: Sequence[str]) -> dict[str, RawBar]:
-        """Return the latest bar of a minute of each symbol that has one. Raises BrokerError."""
-        from alpaca.data.requests import StockLatestBarRequest
-
-        asked = StockLatestBarRequest(symbol_or_symbols=list(symbols))
-        return _each(await self._line.ask(self._client.get_stock_latest_bar, asked), _bar)
-
-    async def bars(
-        self, symbols: Sequence[str], first: datetime, last: datetime, minutes: int | None = None
-    ) -> dict[str, list[RawBar]]:
-        """Return the bars from `first` to `last`, of days or of so many `minutes`, oldest first. Raises BrokerError."""
-        from alpaca.data.enums import Adjustment
-        from alpaca.data.requests import StockBarsRequest
-        from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
-
-        step = TimeFrame.Day if minutes is None else TimeFrame(minutes, TimeFrameUnit.Minute)
-        asked = StockBarsRequest(
-            symbol_or_symbols=list(symbols), timeframe=step, start=first, end=last, adjustment=Adjustment.RAW
-        )
-        found: Any = await self._line.ask(self._client.get_stock_bars, asked)
-        return _each(found or {}, lambda bars: [_bar(one) for one in bars])
-
-
-def _bar(one: Mapping[str, Any]) -> RawBar:
-    return RawBar(instant(one["t"]), *(float(one[name]) for name in "ohlcv"))
 
 
 def _each(found: Any, read: Callable[[Any], T]) -> dict[str, T]:

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import Any, get_args
 
 from simulator.forward import payloads
+from simulator.forward.programs import list_changes
 from simulator.forward.records import (
     Accruals,
     AlertRow,
@@ -85,6 +86,7 @@ def project(
         tuple(recommended),
         None,
         rehearsed or any(one.payload.get("rehearsed") for one in events if one.kind == "forward.started"),
+        tuple(list_changes(events)),
     )
 
 

@@ -208,3 +208,5 @@ class ForwardRecord:
     recommendations: tuple[Recommendation, ...] = ()
     expected_cost: ExpectedCost | None = None
     rehearsed: bool = False
+    programs: tuple[str, ...] = ()
+    """A sentence for each change of the program between two starts."""

@@ -71,7 +71,8 @@ class Registration:
     files, prompts : digests of the strategy's files and of the prompts among them, by name
     models : {seat: provider/model}; empty where no model is asked
     config : digest of config/ as it holds for the test, parameters included; `parameters` are those set beside it
-    code : digest of the program
+    code : digest of the program that registered it
+    terms : settings of config/forward.yaml that change what is decided or ordered, and the bars that are traded on
     benchmark, question : of the primary account; the other accounts are secondary and corrected for
     smallest_edge : ratio of d a year that is of interest; `sessions_needed` until it is found four
         times in five
@@ -104,12 +105,13 @@ class Registration:
     earlier: tuple[str, ...] = ()
     expected_usd: tuple[float, float, float] | None = None
     rehearsal: Mapping[str, object] = field(default_factory=dict)
+    terms: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def _said(self) -> dict[str, Any]:
         """Everything that was said: what came later to a registration is not in those that do not have it."""
-        said = asdict(self)
-        return said if self.rehearsal else {name: value for name, value in said.items() if name != "rehearsal"}
+        later = [name for name in ("rehearsal", "terms") if not getattr(self, name)]
+        return {name: value for name, value in asdict(self).items() if name not in later}
 
     @property
     def id(self) -> str:
@@ -170,12 +172,14 @@ def register(registration: Registration, reports: Path, journal: Journal) -> tup
 
 def as_begun(made: Registration, reports: Path) -> Registration:
     """Return `made` as the test in `reports` that it goes on with says it: one that differs in the program alone, as
-    after an upgrade; else `made` itself. Raises DataError for one that was changed."""
+    after an upgrade, or was registered before there were terms; else `made` itself. Raises DataError for one that was
+    changed."""
     known = [read_registration(path) for path in reports.glob(f"forward-*/{FILE}")]
-    same = [one for one in known if replace(made, code=one.code).id == one.id]
-    if not same or made.id in {one.id for one in same}:
+    again = [replace(made, code=one.code, terms=made.terms if one.terms else {}) for one in known]
+    same = [(one.registered_at, mine) for one, mine in zip(known, again, strict=True) if mine.id == one.id]
+    if not same or made.id in {mine.id for _, mine in same}:
         return made
-    return replace(made, code=max(same, key=lambda one: one.registered_at).code)
+    return max(same, key=lambda one: one[0])[1]
 
 
 MEND = "put the registered file back, or register anew: `sim forward start` with a changed setting does"

@@ -18,15 +18,15 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from simulator.errors import BrokerError, SimError, StoppedByUserError
+from simulator.forward.agenda import MORNING, Due, list_wakes, make_agenda
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.day import day_row, find_late
 from simulator.forward.lock import hold, refuse_second, this_process
 from simulator.forward.market_data import Quote
+from simulator.forward.programs import Program, last_program, say_change
 from simulator.forward.protocols import Clock, Feed, Known
 from simulator.forward.quotes import with_fresh_quotes
 from simulator.forward.requests import LeftAloneError
@@ -36,36 +36,19 @@ from simulator.forward.switches import read_switches
 from simulator.forward.trader import Trader
 from simulator.forward.watch import StoppedError, Watch, without_entries
 from simulator.market.bars import instant, moment
-from simulator.market.calendar import NEW_YORK, day_of, say_time, sessions
+from simulator.market.calendar import NEW_YORK, say_time, sessions
 from simulator.store.database import Store
 from simulator.store.events import Event, Kind
 from simulator.trading.cycle import Intent, TradingRules, plan
 from simulator.trading.model import Book, Decision
 from simulator.trading.orders import Ticket, session_hours
-from simulator.trading.schedule import Point, Schedule, make_schedule
+from simulator.trading.schedule import Point, Schedule
 from simulator.trading.strategy import Consults, KeepsMinutes, Strategy, strategy_at
 
-SETTLE = timedelta(minutes=20)
-"""Time after a close at which its bars are complete and the day is booked."""
-MORNING = timedelta(hours=1)
-"""Time before an open at which the night is looked at; points may come before it."""
 GRACE = timedelta(seconds=60)
 """Time after a point within which a loop that starts still holds it."""
 ROUNDS = 3
 """Attempts on an account whose broker does not answer, before the others are seen to."""
-
-Wake = Literal["morning", "open", "point", "end"]
-RANK: tuple[Wake, ...] = ("morning", "point", "open", "end")
-"""Of what is due at one instant: a point at the open is decided before what fills in its auction."""
-
-
-@dataclass(frozen=True)
-class Due:
-    """A thing that is due at an instant: `name` is that of the point, or the session."""
-
-    at: int
-    why: Wake
-    name: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +90,8 @@ class Session:
     """Folder of locks; None for this user's, in which no two loops of the machine have one account."""
     answering: Callable[[Staging], Awaitable[bool]] | None = None
     """Lets a person answer what waits before a rehearsal's clock goes on; True where something was answered."""
+    program: Program = field(default_factory=dict)
+    """The code that holds it, on record with each start."""
     spent: Callable[[], Mapping[str, float]] = dict
     """Sums so far of ``calls``, ``failed_calls`` and ``cost_usd``."""
     inputs: Callable[[], Mapping[str, object]] = dict
@@ -140,25 +125,12 @@ class Session:
         return (Forward(), "") if self.watch is None else (self.watch.settings, self.watch.watched.mode)
 
     def agenda(self) -> Schedule:
-        """Return the points from `first` to `last`: bars are expected at the end of every session, intraday ones each
-        `step`."""
-        on = sessions(self.first, self.last)
-        days = zip(on.opens_at.tolist(), on.closes_at.tolist(), strict=True)
-        within = [np.arange(a + self.step, b, self.step) for a, b in days] if self.step else []
-        before = sessions(self.first - timedelta(days=15), self.first - timedelta(days=1))
-        return make_schedule(
-            self.points, on, np.sort(np.concatenate([before.closes_at[-1:], on.closes_at, *within])), self.weekday
-        )
+        """Return the points from `first` to `last`."""
+        return make_agenda(self.points, self.first, self.last, self.weekday, self.step)
 
     def wakes(self) -> list[Due]:
         """Return everything that is due, oldest first."""
-        on = sessions(self.first, self.last)
-        due = [Due(at, "point", name) for at, name in self._names.items()]
-        before, after = (int(one.total_seconds() * 1e9) for one in (MORNING, SETTLE))
-        for day, opens, closes in zip(on.session_of.tolist(), on.opens_at.tolist(), on.closes_at.tolist(), strict=True):
-            name = str(day_of(day))
-            due += [Due(opens - before, "morning", name), Due(opens, "open", name), Due(closes + after, "end", name)]
-        return sorted(due, key=lambda one: (one.at, RANK.index(one.why)))
+        return list_wakes(self._names, self.first, self.last)
 
     async def go(self) -> None:
         """Hold everything that is due, until the end of `last`; what was begun before a crash is finished.
@@ -176,9 +148,13 @@ class Session:
                 if trader.name not in opening and not self._opened:
                     raise BrokerError(f"{trader.name} was not reached: {trader.barred or 'the broker is down'}")
             locks.enter_context(hold([f"account {one['number']}" for one in opening.values()], self.locks))
-            self._record("forward.started", now, None, {"opening": opening, **this_process()})
+            before = last_program(one.event for one in self.store.of_forward(self.run))
+            started = {"opening": opening, **this_process(), "program": self.program}
+            self._record("forward.started", now, None, started)
             if self.watch is not None:
                 self.watch.start(now)
+            if before is not None and self.program and before["digest"] != self.program["digest"]:
+                self._alert("program changed", say_change(before, self.program), "")
             await self._hold_all(now)
 
     async def _hold_all(self, now: datetime) -> None:

@@ -1,6 +1,7 @@
 """Settings of forward trading: `config/forward.yaml`. A workspace without the file has the defaults.
 
-They are no part of a run's identity: they say how an account is looked after, not what is decided.
+`terms` are those that change what is decided or ordered, and part of what is registered; the others say how an account
+is looked after, and may change while a test goes on.
 """
 
 from __future__ import annotations
@@ -99,6 +100,13 @@ class Forward(Section):
         if self.heartbeat_s < self.poll_s:
             raise ValueError("heartbeat_s is below poll_s; the heart beats between two polls")
         return self
+
+    @property
+    def terms(self) -> dict[str, object]:
+        """Settings that change what is decided or ordered."""
+        asked = self.approval or ("required" if self.mode == "live" else "none")
+        kept = ("mode", "daily_loss", "late", "stale_quote_s", "approval_minutes")
+        return {**{name: getattr(self, name) for name in kept}, "approval": asked}
 
     def approval_share(self, mode: str) -> float | None:
         """Return the percent of equity above which an order waits for a person; None where none does."""

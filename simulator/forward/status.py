@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from simulator.forward.approvals import read_unchecked
+from simulator.forward.programs import list_changes
 from simulator.forward.switches import Heartbeat, read_heartbeats
 from simulator.store.database import Store
 from simulator.store.events import Stored
@@ -59,6 +60,8 @@ class Status:
     alerts: Sequence[Mapping[str, Any]]
     requests: int = 0
     failed: int = 0
+    programs: Sequence[str] = ()
+    """A sentence for each change of the program between two starts."""
 
     @property
     def error_rate(self) -> float | None:
@@ -112,6 +115,7 @@ def _describe(heart: Heartbeat, stored: Sequence[Stored], now: datetime, hearts:
         sum(int(one.payload.get("requests", 0)) for one in ended) + sum(int(p.payload.get("calls", 0)) for p in points),
         sum(int(one.payload.get("failed", 0)) for one in ended)
         + sum(int(p.payload.get("failed_calls", 0)) for p in points),
+        list_changes(one.event for one in stored),
     )
 
 

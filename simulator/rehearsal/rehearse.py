@@ -37,6 +37,7 @@ from simulator.forward.protocols import ForwardBroker
 from simulator.forward.registration import Registration, as_begun, register
 from simulator.forward.requests import Patience
 from simulator.forward.session import Session
+from simulator.forward.settings import load_settings
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import day_of, sessions
 from simulator.market.load import Loaded, load_bars
@@ -105,7 +106,8 @@ class Rehearsal:
         # An account that is reset at the exchange is another one, as it would be at Alpaca.
         numbers = {name: PaperAccount(one.key, one.secret, 0).number for name, one in keys.items()}
         begins = moment(int(sessions(spec.first, self.last).opens_at[0])) - BEFORE_OPEN
-        made = make_registration(self.spec, own, self.config, numbers, begins, backtest=self.backtest)
+        terms = load_settings(self.workspace.config).terms
+        made = make_registration(self.spec, own, self.config, numbers, begins, backtest=self.backtest, terms=terms)
         first, bars, script = str(spec.first), str(spec.bars or ""), list(self.script)
         asked = {"first": first, "sessions": self.count, "bars": bars, "script": script, "seed": self.seed}
         answers = {} if self.answers is None else {"answers": list(self.answers)}

@@ -82,7 +82,7 @@ def compose(facts: ForwardFacts) -> ForwardPage:
         title=f"Forward test of {registration.strategy}",
         facts=_facts(facts),
         headline=first.verdict.headline,
-        details=(*said, *first.verdict.details),
+        details=(*said, *first.verdict.details, *(f"{one[0].upper()}{one[1:]}." for one in facts.record.programs)),
         sequence=forward.draw_sequence(first.verdict.course),
         tiles=_tiles(facts),
         validation=forward.tabulate_validation(facts),
@@ -239,6 +239,7 @@ def as_json(facts: ForwardFacts) -> dict[str, object]:
         "error_rate": facts.error_rate,
         "uptime": facts.uptime,
         "restarts": facts.restarts,
+        "programs": list(facts.record.programs),
         "tables": [render_table(one) for one in tables if one is not None],
     }
 

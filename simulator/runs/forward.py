@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-import simulator
 from simulator.config import WEEKDAYS, Config, load_config, override_config
 from simulator.errors import DataError
+from simulator.forward.agenda import SETTLE
 from simulator.forward.books import Books, Split
 from simulator.forward.feed import Fetch, RecordedFeed, Source, adjusted, input_digests
 from simulator.forward.protocols import Clock, ForwardBroker, Known
@@ -38,7 +38,7 @@ from simulator.market.table import DAILY, BarTable, step_of
 from simulator.runs.accounts import COUNCIL
 from simulator.runs.cash_return import with_cash_return
 from simulator.runs.gateway_setup import open_gateway
-from simulator.runs.identity import code_digest
+from simulator.runs.identity import code_version
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
 from simulator.store.database import open_store
@@ -90,14 +90,17 @@ def open_session(
         begin = _sessions_before(spec.first, loaded.strategy.window)
         source = fetch if isinstance(fetch, Source) else Source(fetch)
         tables: dict[Path, BarTable] = {}
-        load = _loader(spec, begin, folder / "data", workspace, config, source.frequency == DAILY, tables)
+        marks: dict[str, float] = {}
+        load = _loader(spec, begin, folder / "data", workspace, config, source.frequency == DAILY, tables, marks)
         # Beside intraday bars the cash instrument has its days in the workspace.
         symbols = dict.fromkeys(
             (*spec.symbols, *([config.assets.cash_instrument] if source.frequency == DAILY else ()))
         )
         feed = RecordedFeed(tuple(symbols), begin, folder / "data", source, load, tables)
-        known = asking.loop.run(feed.known_at(datetime.combine(spec.first, time(), NEW_YORK)))
-        marks = {symbol: known.snapshot.last(symbol) for symbol in spec.symbols if known.snapshot.has(symbol)}
+        registered = datetime.fromisoformat(registration.registered_at) - SETTLE
+        opening = min(registered, datetime.combine(spec.first, time(), NEW_YORK))
+        if last_complete_session(opening, timedelta(0)) >= begin:  # within a session its bar is still to come
+            asking.loop.run(feed.known_at(opening))
         traders = []
         for name, strategy in members_of(loaded.strategy, config).items():
             state = State(Origin(run, name))
@@ -109,6 +112,7 @@ def open_session(
             run, loaded.strategy, traders, points, rules, clock, feed, store, spec.first, last, weekday, late,
             0 if source.frequency == DAILY else step_of(source.frequency),
         )  # fmt: skip
+        session.program = dict(code_version())
         gateway = asking.gateway
         session.spent = lambda: {"calls": gateway.asked, "cost_usd": gateway.cost_usd + gateway.budget.lost_usd}
         session.inputs = partial(input_digests, folder / "data")
@@ -118,18 +122,11 @@ def open_session(
 
 
 def record_start(session: Session, spec: RunSpec, **more: object) -> None:
-    """Put on record, once, what is traded: a replay of the same is made from it; each `exchange` it moves to, and each
-    `code`, the digest of a program that it goes on with."""
+    """Put on record, once, what is traded: a replay of the same is made from it; and each `exchange` it moves to."""
     events = [one.event for one in session.store.of_forward(session.run)]
-    before = next((one.payload["code"] for one in reversed(events) if one.payload.get("code")), None)
     if any(one.kind == "forward.started" for one in events):
-        changes: dict[str, object] = {}
         if more.get("exchange") != exchange_of(events):
-            changes["exchange"] = more["exchange"]
-        if before not in (None, code_digest()):
-            changes |= {"code": code_digest(), "version": simulator.__version__}
-        if changes:
-            session.store.append(session.run, [Event("forward.started", None, None, changes)])
+            session.store.append(session.run, [Event("forward.started", None, None, {"exchange": more["exchange"]})])
     else:
         facts = {
             "strategy": str(spec.strategy), "symbols": list(spec.symbols), "models": spec.models,
@@ -151,8 +148,11 @@ def _loader(
     config: Config,
     daily: bool,
     kept: Mapping[Path, BarTable],
+    marks: dict[str, float],
 ) -> Callable[[datetime, Sequence[Split]], Known]:
-    """Return the function that reads recorded bars as a replay of the same sessions does."""
+    """Return the function that reads recorded bars as a replay of the same sessions does; `marks` gets the last closes
+    before them."""
+    midnight = datetime.combine(spec.first, time(), NEW_YORK)
     context = (config.assets.cash_instrument, *config.assets.context)
     folders = (data, *workspace.bar_folders)
     events, news = load_events(workspace.events), load_news(workspace.news)
@@ -165,6 +165,10 @@ def _loader(
         loaded = load_bars(there or spec.symbols, folders, first=begin, last=last, context=context, kept=kept)
         loaded = replace(loaded, bars=with_absent(loaded.bars, spec.symbols))
         start = int(np.searchsorted(loaded.bars.session_of, day_number(spec.first)))
+        if not marks and start and as_of >= midnight:
+            before = adjusted(loaded.bars.rows(0, start), [one for one in splits if one.session <= spec.first])
+            then = before.snapshot(midnight)
+            marks.update({symbol: then.last(symbol) for symbol in spec.symbols if then.has(symbol)})
         shown = adjusted(loaded.context, splits)
         bars, _, _ = with_cash_return(loaded.bars, shown, config, start)
         goes_on = session_hours(as_of)[0] <= as_of and bars.session_of[-1] == day_number(today)

@@ -88,7 +88,8 @@ def start_forward(
     keys = open_all_keys(names, settings, test.url, ask)
     patience = make_patience(settings)
     books, numbers, now = asyncio.run(_introduce(keys, test.url, patience))
-    made = make_registration(test.spec, loaded, config, numbers, now, test.smallest_edge, test.backtest)
+    edge, terms = test.smallest_edge, settings.terms
+    made = make_registration(test.spec, loaded, config, numbers, now, edge, test.backtest, terms)
     made = as_begun(made, workspace.reports)
     locks = hold([f"test {made.id}", *(f"account {one}" for one in numbers.values())], _locks(test.url))
     with locks, open_store(workspace) as store:
@@ -99,6 +100,8 @@ def start_forward(
     announced = sessions(first, first + timedelta(days=min(test.sessions * 8 // 5 + 10, ANNOUNCED_DAYS)))
     last = day_of(announced.session_of[: test.sessions][-1])
     tell(registration, fresh, first, last)
+    if fresh and (passed := list_passed(now, first, loaded, config)):
+        echo(passed)
     loop = Loop(replace(spec, first=first), last, workspace, registration, keys, test.url, settings, echo)
     return loop.run()
 
@@ -172,6 +175,17 @@ def first_session(registered: datetime, loaded: Loaded, config: Config) -> date:
     earliest = min(point.at for point in points_of(loaded.strategy, config.schedule))
     begin = at.date() if at.time() < earliest else at.date() + timedelta(days=1)
     return day_of(sessions(begin, begin + timedelta(days=15)).session_of[0])
+
+
+def list_passed(now: datetime, first: date, loaded: Loaded, config: Config) -> str:
+    """Return a sentence on the points of today that had passed at `now`, for which a test that begins with `first`
+    comes too late; empty where none had, or today is no session."""
+    at = now.astimezone(NEW_YORK)
+    passed = [one for one in points_of(loaded.strategy, config.schedule) if one.at <= at.time()]
+    if not passed or not len(sessions(at.date(), at.date())):
+        return ""
+    named = ", ".join(f"{one.name} {one.at:%H:%M}" for one in sorted(passed, key=lambda one: one.at))
+    return f"  too late for {at:%Y-%m-%d} ({named}): the first session is {first}"
 
 
 @dataclass(frozen=True, eq=False)

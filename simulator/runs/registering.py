@@ -13,6 +13,7 @@ from datetime import datetime
 from simulator.config import Config
 from simulator.errors import UsageError
 from simulator.forward.registration import PriorEvidence, Registration, Usual
+from simulator.forward.settings import Forward
 from simulator.market.calendar import NEW_YORK
 from simulator.runs.identity import code_digest, digest_of
 from simulator.runs.spec import RunSpec
@@ -44,12 +45,14 @@ def make_registration(
     at: datetime,
     edge: float = 1.0,
     backtest: Backtest | None = None,
+    terms: Mapping[str, object] | None = None,
 ) -> Registration:
     """Return the registration of `spec` on `accounts` {name: the broker's number}, made at `at`.
 
-    `config` holds the overrides of the spec already, `edge` is the smallest ratio a year of interest. The primary
-    account is that of the whole strategy, the last one. Raises UsageError for an edge that no number of sessions would
-    show, and a backtest of another strategy, of other symbols, or whose evidence is not over yet.
+    `config` holds the overrides of the spec already, `edge` is the smallest ratio a year of interest, `terms` are those
+    of config/forward.yaml. The primary account is that of the whole strategy, the last one. Raises UsageError for an
+    edge that no number of sessions would show, and a backtest of another strategy, of other symbols, or whose
+    evidence is not over yet.
     """
     needed = sessions_to_find(edge / math.sqrt(PERIODS)) if math.isfinite(edge) else Undefined("it is no number")
     if isinstance(needed, Undefined):
@@ -81,6 +84,7 @@ def make_registration(
         usual=backtest.usual if backtest else Usual(),
         prior=backtest.prior if backtest else None,
         expected_usd=backtest.expected_usd if backtest else None,
+        terms=terms or Forward().terms,
     )
 
 

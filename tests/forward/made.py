@@ -21,6 +21,7 @@ from simulator.forward.records import (
     SessionRow,
 )
 from simulator.forward.registration import Registration, Usual
+from simulator.forward.settings import Forward
 from simulator.market import calendar
 
 SYMBOLS = ("SPY", "QQQ")
@@ -47,6 +48,7 @@ def make_registration(**more: Any) -> Registration:
         "registered_at": "2024-06-03T08:00:00-04:00",
         "cash_instrument": "BIL",
         "usual": Usual({"SPY": 0.25, "QQQ": 0.25}, 251),
+        "terms": Forward().terms,
     }
     return Registration(**{**given, **more})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,6 +57,4 @@ def test_prices_come_as_they_were_traded(market: Market) -> None:
     data = MarketData(Keys("DATA", "KEY", "secret-of-this-test"), url=market.served.url)
     quote = run(data.quotes(["A", "B"]))["A"]
     assert (quote.bid, quote.ask, quote.at.isoformat()) == (99.995, 100.005, "2024-06-04T12:30:00+00:00")
-    bars = run(data.bars(["A", "B"], datetime(2024, 6, 1, tzinfo=UTC), datetime(2024, 6, 30, tzinfo=UTC)))
-    assert {symbol: [one.close for one in found] for symbol, found in bars.items()} == {"A": [100.0], "B": [50.0]}
     data.close()

@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ import pytest
 
 from simulator.errors import BrokerError
 from simulator.forward.alpaca import AlpacaAccount
-from simulator.forward.market_data import MarketData, Quote, RawBar
+from simulator.forward.market_data import MarketData, Quote
 from simulator.forward.messages import read_orders, read_positions
 from simulator.forward.mode import make_rehearsal_keys
+from simulator.market.sources import alpaca
+from simulator.market.table import BarTable
 
 from .conftest import QUICK, run
 
@@ -107,20 +109,17 @@ def test_what_is_no_answer_is_an_error_and_never_flat_or_without_orders() -> Non
 
 
 def test_prices() -> None:
-    shapes = {"quotes/latest": "quotes", "bars/latest": "latest bars", "bars": "bars"}
-    first, last = datetime(2022, 3, 1, tzinfo=UTC), datetime(2022, 3, 10, tzinfo=UTC)
-    with answering({f"/v2/stocks/{path}": SHAPES[name] for path, name in shapes.items()}) as url:
+    days = date(2022, 3, 1), date(2022, 3, 10)
+
+    def fetch(url: str) -> list[BarTable]:
+        return alpaca.fetch(["AAPL", "TSLA"], *days, lambda _: None, url=url, pair=("key", "secret"), adjusted=False)
+
+    with answering({"/v2/stocks/quotes/latest": SHAPES["quotes"], "/v2/stocks/bars": SHAPES["bars"]}) as url:
         data = MarketData(make_rehearsal_keys("COUNCIL"), url=url, patience=QUICK)
-        quotes, latest = run(data.quotes(["AAPL"])), run(data.latest_bars(["SPY", "TSLA"]))
-        bars = run(data.bars(["AAPL", "TSLA"], first, last))
+        quotes = run(data.quotes(["AAPL"]))
         data.close()
-    at = datetime(2022, 3, 18, 14, 2, 43, 651613, UTC)
-    assert quotes == {"AAPL": Quote(at, 161.1, 161.11)}
-    assert latest["TSLA"] == RawBar(datetime(2022, 7, 26, 19, 59, tzinfo=UTC), 776.605, 776.95, 776.41, 776.63, 5993)
-    assert [(symbol, one.close) for symbol, found in bars.items() for one in found] == [
-        ("AAPL", 162.95), ("TSLA", 858.97)
-    ]  # fmt: skip
+        tables = fetch(url)
+    assert quotes == {"AAPL": Quote(datetime(2022, 3, 18, 14, 2, 43, 651613, UTC), 161.1, 161.11)}
+    assert [(one.symbol, one.close.tolist()) for one in tables] == [("AAPL", [162.95]), ("TSLA", [858.97])]
     with answering({"/v2/stocks/bars": SHAPES["no bars"]}) as url:
-        data = MarketData(make_rehearsal_keys("COUNCIL"), url=url, patience=QUICK)
-        assert run(data.bars(["AAPL"], first, last)) == {}
-        data.close()
+        assert fetch(url) == []

@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -551,24 +550,6 @@ def test_34_fills_of_orders_by_hand_are_told_as_nobodys(market: Market) -> None:
     market.advance()
     assert [(one.client_order_id, one.quantity) for one in run(account.executions())] == [("", 2.0)]
     assert run(account.positions()) == {"A": 2.0}
-
-
-def test_35_orders_that_ended_early_or_are_left_from_before_are_told(market: Market) -> None:
-    account = market.account()
-    left, ended, kept = (
-        ticket(kind="limit", limit=50.0, time_in_force="gtc"),
-        ticket(kind="limit", limit=50.0),
-        ticket(),
-    )
-    for order in (left, ended, kept):
-        run(account.submit(order))
-    market.advance()
-    since = run(account.clock()).now
-    assert run(account.report_unexpected(since)) == [
-        f"order {left.client_order_id} on A is left open from 2024-06-04 12:30"
-    ]
-    before = run(account.report_unexpected(since - timedelta(days=1)))
-    assert before == [f"order {ended.client_order_id} on A has ended early: expired"]
 
 
 def test_36_fields_of_earlier_rules_on_day_trading_may_be_there_or_not(market: Market) -> None:

@@ -16,12 +16,14 @@ from simulator.forward.registration import (
     PriorEvidence,
     Registration,
     Usual,
+    as_begun,
     count_trials,
     read_registration,
     recorded_digest,
     register,
     registrations,
 )
+from simulator.forward.settings import Forward
 from simulator.store.database import Store
 from simulator.store.events import Event
 
@@ -81,6 +83,7 @@ CHANGED = {
     "config": "c", "code": "d", "symbols": ("SPY",), "benchmark": "SPY", "question": "?", "primary": "SECOND",
     "smallest_edge": 2.0, "sessions_needed": 992, "accounts": {"COUNCIL": "PA4OTHER", "SECOND": "PA3SECOND"},
     "cash_instrument": "SHV", "backtest": "0123456789", "usual": Usual({"SPY": 0.25, "QQQ": 0.25}, 250), "prior": PRIOR,
+    "terms": Forward(approval="required").terms,
 }  # fmt: skip
 
 
@@ -102,6 +105,27 @@ def test_a_change_of_anything_is_another_test_and_the_old_one_stays(name: str, t
     assert len(registrations(tmp_path)) == 2
     assert new.earlier == (old.id,)
     assert recorded_digest(old.id, store) == old.digest
+
+
+def test_another_program_and_another_mail_address_go_on_with_the_test(tmp_path: Path, store: Store) -> None:
+    old, _ = register(make_registration(), tmp_path, store)
+    mail = {"host": "smtp.example.org", "from": "a@example.org", "to": ["b@example.org"]}
+    looked_after = Forward.model_validate({"poll_s": 1, "web_url": "http://127.0.0.1", "alerts": {"email": mail}})
+    made = make_registration(code="another", terms=looked_after.terms)
+    assert register(as_begun(made, tmp_path), tmp_path, store) == (old, False)
+
+
+def test_a_test_registered_before_there_were_terms_goes_on(tmp_path: Path, store: Store) -> None:
+    before, _ = register(make_registration(terms={}), tmp_path, store)
+    assert before.id == "645b60f603", "as it was then"
+    assert register(as_begun(make_registration(code="another"), tmp_path), tmp_path, store) == (before, False)
+
+
+@pytest.mark.parametrize(
+    "change", [{"approval": "above 5%"}, {"daily_loss": {"*": "2%"}}, {"late": "same session"}, {"approval_minutes": 5}]
+)
+def test_terms_that_change_decisions_or_orders_are_another_test(change: dict[str, object]) -> None:
+    assert make_registration(terms=Forward.model_validate(change).terms).id != make_registration().id
 
 
 @pytest.mark.fault(

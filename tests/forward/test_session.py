@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from simulator.forward.project import project
+from simulator.forward.status import read_status
 from simulator.trading.model import Target
+from simulator.workspace import Workspace
 
 from .conftest import Market, ticket
 from .sessions import RUN, THURSDAY, TUESDAY, WEDNESDAY, Test
@@ -151,3 +153,19 @@ def test_an_order_rejected_late_is_one_failure_also_after_a_restart(market: Mark
     test.play()
     assert [one["state"] for one in test.events("order")][-1] == "rejected"
     assert [one["failed"] for one in test.events("session") if "failed" in one] == [1, 0]
+
+
+def test_an_update_of_the_program_between_two_starts_is_one_sentence_on_record(market: Market, tmp_path: Path) -> None:
+    test = Test(market, tmp_path, {TUESDAY: [Target("A", 0.5)]})
+    old, new = ({"version": "1.0", "digest": digit * 64, "commit": digit * 40, "dirty": False} for digit in "ab")
+    for program in (old, old, new):
+        session = test.open()
+        session.program = program
+        asyncio.run(session.go())
+    (told,) = test.alerts("program changed")
+    was = f"1.0 (commit {'a' * 10}, sources {'a' * 10})"
+    assert told.startswith(f"the program was changed from {was} to 1.0 (commit {'b' * 10}, ")
+    record = project(RUN, session.store.of_forward(RUN))
+    assert record.programs == (f"2024-06-05: {told}",)
+    ((status,),) = [read_status(Workspace(tmp_path, tmp_path), session.store)]
+    assert list(status.programs) == [f"2024-06-05: {told}"]

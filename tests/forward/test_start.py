@@ -48,7 +48,7 @@ def served() -> Iterator[Served]:
     loaded = load_bars(
         ("SPY", "QQQ", "BIL"), [ROOT / "data" / "sample"], first=MONDAY, last=date(2024, 6, 14), history=60
     )
-    exchange = Exchange(loaded.bars, at(MONDAY, "20:00"), 100_000.0, 2.0)
+    exchange = Exchange(loaded.bars, at(MONDAY, "10:00"), 100_000.0, 2.0)
     with serve(exchange, per_minute=10**9) as made:
         yield made
 
@@ -69,10 +69,10 @@ def started(
 
 
 def events(workspace: Path) -> list[Event]:
-    folders = sorted((workspace / "reports").glob("forward-*"))
-    if not folders:
+    files = sorted((workspace / "reports").glob("forward-*/registration.json"))  # its folder is there before it
+    if not files:
         return []
-    run = json.loads((folders[-1] / "registration.json").read_text())["id"]
+    run = json.loads(files[-1].read_text())["id"]
     with Store(workspace / "sim.db") as store:
         return [stored.event for stored in store.of_forward(run)]
 
@@ -118,7 +118,9 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
     more = ("--sessions", "2", "--backtest", run)
     with started(workspace, served, *more) as process:
         assert process.stdout is not None
-        assert " equal_weight registered 2024-06-03T20:00" in process.stdout.readline()
+        assert " equal_weight registered 2024-06-03T10:00" in process.stdout.readline()
+        said = [process.stdout.readline() for _ in range(3)][-1]
+        assert said == "  too late for 2024-06-03 (meeting 08:00): the first session is 2024-06-04\n"
         wait_for(workspace, begun(1))
         second = sim(*TEST, "--exchange", served.url, *more, cwd=workspace)
         assert second.returncode == 2
@@ -135,7 +137,7 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
         pass_day(workspace, served, WEDNESDAY)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
-    assert " goes on, registered 2024-06-03T20:00" in out
+    assert " goes on, registered 2024-06-03T10:00" in out
     assert "stopped: the end of 2024-06-05" in out
     rows = [event for event in events(workspace) if event.kind == "forward.session" and event.account]
     assert [str(event.at)[:10] for event in rows] == ["2024-06-04", "2024-06-05"]

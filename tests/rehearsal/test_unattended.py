@@ -39,8 +39,8 @@ def test_sessions_that_nobody_watches_end_as_their_replay_whatever_happens_to_th
     assert made["requests"] > made["failed"] > 0
     with Store(workspace / "sim.db") as store:
         events = [one.event for one in store.of_forward(made["run"])]
-    codes = {one.payload["code"] for one in events if "code" in one.payload}
-    assert len(codes) == 2  # the program as registered, and the one that went on
+    programs = {one.payload["program"]["digest"] for one in events if "program" in one.payload}
+    assert len(programs) == 2  # the one that registered it, and the one that went on
     page = (Path(made["folder"]) / "unattended.md").read_text()
     assert "| nothing was ordered twice | yes |" in page
     assert "| 2024-06-04 15:54 | upgrade |" in page
