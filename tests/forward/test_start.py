@@ -210,7 +210,9 @@ def test_it_is_paused_and_stopped_from_outside(workspace: Path, served: Served, 
         assert not has("forward.fill")(events(workspace)), "nothing is entered while it is paused"
         done = sim("forward", "status", cwd=workspace)
         assert "at work, paused" in done.stdout
-        (workspace / "forward.stop").write_text("something is wrong")
+        aside = workspace / "aside"
+        aside.write_text("something is wrong")
+        aside.rename(workspace / "forward.stop")  # a loop looks so often that it may see a file not yet written
         out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
     assert "stopped: the kill switch is thrown: something is wrong" in out
