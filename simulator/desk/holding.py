@@ -1,12 +1,12 @@
-"""Positions between entry and exit: stops that follow, halves sold at the first target, exits near the second.
+"""Positions between entry and exit: stops that follow, and exits near the second target.
 
-Protection is worked out at every point, whatever the state of the workflow.
+Half leaves at the first target and the rest at the second, by orders that stand from the entry on. Protection is worked out at every point, whatever the state of the workflow.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,10 @@ from simulator.desk.formulas import read_technicals, stop_price, target_prices
 from simulator.desk.records import HeldRecord, PlanRecord
 from simulator.desk.state import DeskState
 from simulator.trading.model import RoundTrip, Target
+from simulator.trading.sizes import APART
+
+HALF = 0.5
+"""Share of a position that leaves at its first target."""
 
 HAIR = 1e-12
 """Fraction by which a weight is raised, lest a product of roundings cut a share off a position that stays."""
@@ -30,7 +34,7 @@ class Kept:
 
 
 def keep(state: DeskState, held: Mapping[str, HeldRecord], plans: Sequence[PlanRecord], sells: bool) -> Kept:
-    """Return what protects every position now; `sells` also leaves positions and halves, as monitoring does."""
+    """Return what protects every position now; `sells` also leaves positions, as monitoring does."""
     kept: dict[str, HeldRecord] = {}
     targets: list[Target] = []
     moves: list[str] = []
@@ -41,15 +45,18 @@ def keep(state: DeskState, held: Mapping[str, HeldRecord], plans: Sequence[PlanR
         if symbol not in held:
             plan = next((one for one in plans if one["symbol"] == symbol), None)
             kept[symbol] = protect(state, symbol, shares, trip, plan)
-            targets.append(as_target(state, symbol, kept[symbol], 1.0))
+            targets.append(as_target(state, symbol, kept[symbol]))
             moves.append(f"{symbol} entered at {kept[symbol]['entry']:.2f}, stop {kept[symbol]['stop']:.2f}")
             continue
         before = held[symbol]
         stop, why = next_stop(state, symbol, shares, before, trip)
         kept[symbol] = {**before, "stop": stop}
-        part, left = next(leave(state, symbol, shares, kept[symbol]), (1.0, "")) if sells else (1.0, "")
+        left = why_left(state, symbol, kept[symbol]) if sells else ""
+        if left:
+            targets.append(Target(symbol, 0.0, reason="left at a point of monitoring"))
+        elif stop > before["stop"]:
+            targets.append(as_target(state, symbol, kept[symbol]))
         if left or stop > before["stop"]:
-            targets.append(as_target(state, symbol, kept[symbol], part))
             moves.append(f"{symbol} {left or f'stop moved to {stop:.2f}: {why}'}")
     return Kept(kept, tuple(targets), tuple(moves))
 
@@ -64,7 +71,8 @@ def protect(
     found = None if plan is None else stop_price(entry, plan["atr"], support, most)
     stop = math.ceil((1.0 - most) * entry * 100 - 1e-9) / 100 if found is None else found
     targets = [*target_prices(entry, stop, state.caps.exits)]
-    return {"entry": entry, "shares": shares, "first_stop": stop, "stop": stop, "targets": targets}
+    bought = trip.quantity if trip is not None else shares  # the first target may be reached before the next point
+    return {"entry": entry, "shares": bought, "first_stop": stop, "stop": stop, "targets": targets}
 
 
 def next_stop(
@@ -77,7 +85,7 @@ def next_stop(
     if highest >= 2.0 * held["entry"] - held["first_stop"]:
         entry = math.ceil(held["entry"] * 100 - 1e-9) / 100
         stop, why = (entry, "one risk of profit") if entry > stop else (stop, why)
-    if highest >= held["targets"][0] or shares < held["shares"] * (1.0 - 1e-9):
+    if highest >= held["targets"][0] or not is_whole(shares, held):
         atr = read_technicals(state.snapshot, symbol, state.benchmark).atr
         trailing = (
             math.floor((highest - state.caps.exits.trailing_atr * atr) * 100 + 1e-9) / 100
@@ -88,15 +96,19 @@ def next_stop(
     return stop, why
 
 
-def leave(state: DeskState, symbol: str, shares: float, held: HeldRecord) -> Iterator[tuple[float, str]]:
-    """Yield the part of a position that stays, and why the rest is sold; the first counts."""
-    price, (first, second) = state.book.marks[symbol], held["targets"]
+def why_left(state: DeskState, symbol: str, held: HeldRecord) -> str:
+    """Return why a position is left at a point of monitoring; empty where it stays."""
+    price, (_, second) = state.book.marks[symbol], held["targets"]
     if price <= held["stop"]:
-        yield 0.0, f"left: {price:.2f} is not above its stop {held['stop']:.2f}"
+        return f"left: {price:.2f} is not above its stop {held['stop']:.2f}"
     if price >= second - state.caps.exits.near * (held["entry"] - held["first_stop"]):
-        yield 0.0, f"left: {price:.2f} is near its second target {second:.2f}"
-    if price >= first and shares >= held["shares"] * (1.0 - 1e-9) and (sold := math.floor(shares / 2)):
-        yield 1.0 - sold / shares, f"half sold: {price:.2f} is above its first target {first:.2f}"
+        return f"left: {price:.2f} is near its second target {second:.2f}"
+    return ""
+
+
+def is_whole(shares: float, held: HeldRecord) -> bool:
+    """Return True where nothing of a position has left at its first target."""
+    return shares >= held["shares"] * (1.0 - 1e-9)
 
 
 def highest_close(state: DeskState, symbol: str, trip: RoundTrip | None) -> float:
@@ -108,9 +120,11 @@ def highest_close(state: DeskState, symbol: str, trip: RoundTrip | None) -> floa
     return float(known.max()) if len(known) else -math.inf
 
 
-def as_target(state: DeskState, symbol: str, held: HeldRecord, part: float) -> Target:
-    """Return the target that leaves `part` of a position, protected as `held` says."""
-    if part == 0.0:
-        return Target(symbol, 0.0, reason="left at a point of monitoring")
-    weight = state.book.weight(symbol) * part * (1.0 + HAIR)
-    return Target(symbol, weight, stop=held["stop"], take_profit=held["targets"][1], reason="protected anew")
+def as_target(state: DeskState, symbol: str, held: HeldRecord) -> Target:
+    """Return the target that keeps a position, protected as `held` says."""
+    weight, (first, second) = state.book.weight(symbol) * (1.0 + HAIR), held["targets"]
+    whole = is_whole(state.book.positions[symbol], held) and first - held["stop"] >= APART
+    exits = ((HALF, first),) if whole else ()
+    return Target(
+        symbol, weight, stop=held["stop"], take_profit=second, exits=exits, reason="protected anew",
+    )  # fmt: skip

@@ -27,7 +27,7 @@ from simulator.desk.agents.personas import AGENTS
 from simulator.desk.agents.protocol import Agents, Said
 from simulator.desk.backtests import Backtester
 from simulator.desk.formulas import Recommendation, Technicals
-from simulator.desk.holding import HAIR, Kept, keep
+from simulator.desk.holding import HAIR, HALF, Kept, keep
 from simulator.desk.records import AnalysisRow, DeskRecord, HeldRecord, PlanRecord, VetoRecord, last_workflow
 from simulator.desk.report import report_period, session_of
 from simulator.desk.rules import Proposal, find_vetoes
@@ -448,7 +448,7 @@ def refuse_at_open(plan: PlanRecord, price: float, gap_atr: float) -> str:
 
 def as_entry(state: DeskState, plan: PlanRecord) -> Target:
     """Return the target that buys a plan."""
-    symbol, limit = plan["symbol"], plan["limit"]
+    symbol, limit, (first, second) = plan["symbol"], plan["limit"], plan["targets"]
     weight = plan["shares"] * state.book.marks[symbol] / state.book.equity * (1.0 + HAIR)
     return Target(
         symbol,
@@ -456,6 +456,7 @@ def as_entry(state: DeskState, plan: PlanRecord) -> Target:
         order="market" if limit is None else "limit",
         limit=limit,
         stop=plan["stop"],
-        take_profit=plan["targets"][1],
+        take_profit=second,
+        exits=((HALF, first),),
         reason=f"planned before the open, bound by {plan['binding']}",
     )

@@ -40,12 +40,12 @@ def held(stop: float = 97.0) -> HeldRecord:
     [
         (102.0, 97.0, None, ""),
         (103.0, 100.0, 1.0, "one risk of profit"),
-        (104.6, 100.3, 0.5, "half sold"),
+        (104.6, 100.3, 1.0, "after the first target"),
         (107.2, 97.0, 0.0, "near its second target"),
         (96.0, 97.0, 0.0, "not above its stop"),
     ],
 )
-def test_stops_follow_halves_are_sold_and_what_is_near_its_target_is_left(
+def test_stops_follow_and_what_is_near_its_second_target_is_left(
     close: float, stop: float, part: float | None, words: str
 ) -> None:
     state = state_at(close)
@@ -58,7 +58,21 @@ def test_stops_follow_halves_are_sold_and_what_is_near_its_target_is_left(
     assert target.weight == pytest.approx(part * state.book.weight("A"))
     if part:
         assert target.stop == kept.held["A"]["stop"] == pytest.approx(stop, abs=0.5)
-        assert target.take_profit == 107.5
+        assert (target.exits, target.take_profit) == (((0.5, 104.5),), 107.5)
+
+
+def test_half_leaves_at_the_first_target_once() -> None:
+    (whole,) = keep(state_at(103.0), {"A": held()}, (), sells=True).targets
+    (left,) = keep(state_at(103.0, shares=5.0), {"A": held()}, (), sells=True).targets
+    assert (whole.exits, left.exits) == (((0.5, 104.5),), ())
+    found = keep(state_at(101.0, shares=5.0), {}, (), sells=False)  # it was reached on the day of the entry
+    assert (found.held["A"]["shares"], found.targets[0].exits) == (10.0, ())
+
+
+def test_a_stop_that_has_passed_the_first_target_leaves_no_half_behind_it() -> None:
+    (target,) = keep(state_at(106.9), {"A": held(stop=100.0) | {"targets": [101.0, 107.5]}}, (), sells=True).targets
+    assert target.stop > 101.0
+    assert target.exits == ()
 
 
 def test_a_stop_never_comes_down_and_nothing_is_sold_before_the_open() -> None:
