@@ -1,6 +1,7 @@
 """Positions between entry and exit: stops that follow, and exits near the second target.
 
-Half leaves at the first target and the rest at the second, by orders that stand from the entry on. Protection is worked out at every point, whatever the state of the workflow.
+Half leaves at the first target and the rest at the second, by orders that stand from the entry on. Protection is worked
+out at every point, whatever the state of the workflow.
 """
 
 from __future__ import annotations

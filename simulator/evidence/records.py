@@ -1,9 +1,9 @@
 """Types of what stands in a run folder as JSON: run.json and the files beside it (docs/decisions/0002-run-folder.md).
 
 They are the documents themselves, not copies of them; `schema.check` holds a document against its type. Rows of
-orders.csv, fills.csv and rejected.csv hold the values of `simulator.trading.model`, records of councils those of
-`simulator.council.records`. Metrics are named as in `simulator.stats.metrics`; what is undefined is None and has
-its reason in ``reasons``. Dates are ISO texts, money is in dollars, returns are fractions.
+orders.csv, fills.csv and rejected.csv hold values of `trading.model`, records of councils those of `council.records`.
+Metrics are named as in `stats.metrics`; what is undefined is None and has its reason in ``reasons``. Dates are ISO
+texts, money is in dollars, returns are fractions.
 """
 
 from __future__ import annotations
@@ -359,9 +359,9 @@ class RunRecord(Identity, Findings, JudgedRun):
     audit: Audit | None
     bars_until: NotRequired[str]
     bar_months: NotRequired[dict[str, list[str]]]
-    """Digests of the traded bars by month, see :mod:`simulator.market.months`; none in folders of 0.1."""
     parts: NotRequired[dict[str, str]]
-    """{file: sha256} of all written with it but trials.json, runtime.json and the report; none in folders of 0.1."""
+    """Digests of the traded bars by month (`market.months`), and {file: sha256} of all written with it but trials.json,
+    runtime.json and the report; neither in folders of 0.1."""
 
 
 class TargetRow(TypedDict):

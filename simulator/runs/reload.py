@@ -214,7 +214,7 @@ def reload_run(
     if data_digest(staged.inputs) != run["data_digest"]:
         raise DataError(f"bars or events have changed since run {run['run_id']}", mend=again(run))
     decisions = tuple(
-        Decision(datetime.fromisoformat(row["as_of"]), tuple(map(_read_target, row["targets"])), row["record"])
+        Decision(datetime.fromisoformat(row["as_of"]), tuple(map(read_target, row["targets"])), row["record"])
         for row in read_decisions(folder / "decisions.jsonl", run)
     )
     inputs = staged.inputs.until(len(decisions)) if run["partial"] else staged.inputs
@@ -225,8 +225,9 @@ def reload_run(
     return ReloadedRun(folder, run, config, loaded.strategy, inputs, decisions, altered)
 
 
-def _read_target(row: TargetRow) -> Target:
-    given: dict[str, Any] = {**row, "exits": tuple((share, price) for share, price in row.get("exits", ()))}
+def read_target(row: TargetRow) -> Target:
+    """Return the target behind a row of decisions.jsonl."""
+    given: Any = {**row, "exits": tuple((share, price) for share, price in row.get("exits", ()))}
     return Target(**given)
 
 

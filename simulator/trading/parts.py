@@ -9,7 +9,7 @@ that was cut since, or filled in part, is still divided as decided. The rules ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from math import floor
 
@@ -104,11 +104,8 @@ def stacked(exits: Iterable[Floats]) -> Floats:
     """Return (K, N, P, 2) exits of several tapes one after the other, NaN where one has fewer parts than another."""
     given = list(exits)
     most = max(one.shape[2] for one in given)
-    return np.concatenate([np.pad(one, _room(most - one.shape[2]), constant_values=np.nan) for one in given])
-
-
-def _room(parts: int) -> Sequence[tuple[int, int]]:
-    return ((0, 0), (0, 0), (0, parts), (0, 0))
+    rooms = [((0, 0), (0, 0), (0, most - one.shape[2]), (0, 0)) for one in given]
+    return np.concatenate([np.pad(one, room, constant_values=np.nan) for one, room in zip(given, rooms, strict=True)])
 
 
 def next_price(parts: Parts, take_profit: float) -> float:

@@ -45,6 +45,27 @@ def test_protection_is_put_replaced_and_released(market: Market) -> None:
     assert not [one for one in market.orders(account) if one.is_open]
 
 
+def test_what_leaves_in_parts_has_an_exit_for_each(market: Market) -> None:
+    account = market.account()
+    run(account.submit(ticket(11.0)))
+    market.advance()
+    halves = ((0.5, 110.0),)
+    for _ in range(2):  # the same call twice is one
+        assert run(account.protect("A", 90.0, 120.0, "a" * 40, halves)) == 11.0
+    open_now = [one for one in market.orders(account) if one.is_open]
+    assert sorted((one.limit_price or one.stop_price, one.qty) for one in open_now) == [
+        (90.0, 5.0), (90.0, 6.0), (110.0, 5.0), (120.0, 6.0),
+    ]  # fmt: skip
+    assert run(account.protect("A", 95.0, None, "b" * 40, halves)) == 11.0
+    open_now = [one for one in market.orders(account) if one.is_open]
+    assert sorted((one.limit_price or one.stop_price, one.qty) for one in open_now) == [
+        (95.0, 5.0), (95.0, 6.0), (110.0, 5.0),
+    ]  # fmt: skip
+    assert run(account.protect("A", None, None, "c" * 40, halves)) == 5.0, "the rest has no price"
+    run(account.release("A"))
+    assert not [one for one in market.orders(account) if one.is_open]
+
+
 def test_the_clock_and_the_calendar_are_the_brokers(market: Market) -> None:
     account = market.account()
     clock = run(account.clock())

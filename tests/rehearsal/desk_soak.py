@@ -49,9 +49,12 @@ WORDS = (
     "window=80",
     "--set",
     "exits.first=0.5",
+    "--set",
+    "exits.near=2",
 )
 FIRST = "2024-03-04"
-"""Of a week in which it buys, gaps through a stop, sells a half at a close and has a poor performer."""
+"""Of a week in which it buys, takes half of its profit, gaps through a stop, sells the rest at a close and has a poor
+performer."""
 FAULTS = ("reply-lost=0.04", "request-lost=0.04", "504-after=0.03", "503=0.03", "fill-lost=0.2", "fill-twice=0.2")
 SPOILT = "2024-03-07"
 """Session on which the screener's answer cannot be read: the desk is in ERROR until its next point."""

@@ -31,8 +31,8 @@ class Rehearsed:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Rehearsed:
-    """Four sessions on half hours, watched at 10:00 alone: one position gaps through its stop, half of another is sold
-    at a review."""
+    """Four sessions on half hours, watched at 10:00 alone: one position gaps through its stop, half of another leaves
+    at its first target and the rest is sold at a review."""
     workspace = make_lab(tmp_path_factory.mktemp("desk") / "workspace")
     done = _in_this_process(["rehearse", "--from", FIRST, "--sessions", "4", *WORDS, "--json"], workspace, {})
     assert done.returncode == 0, done.stderr
@@ -52,12 +52,24 @@ def test_a_desk_that_trades_within_the_day_is_the_replay_of_its_sessions(desk: R
 
 def test_a_gap_through_a_stop_comes_after_the_decision_at_the_open(desk: Rehearsed) -> None:
     """As in a replay, which decides before the bar that begins."""
-    (stopped,) = (one for one in desk.events if one.kind == "forward.fill" and one.payload["why"] == "stop")
+    stopped, *more = (one for one in desk.events if one.kind == "forward.fill" and one.payload["why"] == "stop")
+    assert [one.at for one in more] == [stopped.at], "each of its two parts has the stop"
     assert stopped.at.endswith("T09:30:00-05:00")
     opened = next(one for one in desk.events if one.kind == "forward.intent" and one.at == stopped.at)
     assert opened.payload["point"] == "open"
     assert stopped.payload["symbol"] in opened.payload["decision"]["record"]["workflow"]["context"]["held"]
     assert desk.events.index(opened) < desk.events.index(stopped)
+
+
+def test_half_leaves_at_the_first_target_as_it_does_in_a_replay(desk: Rehearsed) -> None:
+    (intent,) = (one for one in desk.payloads("intent") if any(order["exits"] for order in one["orders"]))
+    taken = [one for one in desk.payloads("fill") if one["why"] == "take_profit"]
+    (order,) = (one for one in intent["orders"] if one["symbol"] == taken[0]["symbol"])
+    ((share, price),) = order["exits"]
+    assert (share, order["quantity"]) == (0.5, 129.0)
+    assert [(one["quantity"], one["price"]) for one in taken] == [(-64.0, price)]
+    entries = [one["quantity"] for one in desk.payloads("fill") if one["symbol"] == order["symbol"]][:2]
+    assert sorted(entries) == [64.0, 65.0], "a bracket for each part"
 
 
 def test_a_sale_decided_at_the_close_is_held_until_the_next_opening_takes_it(desk: Rehearsed) -> None:
@@ -75,8 +87,9 @@ def test_an_order_is_on_record_as_filled_when_it_fills(desk: Rehearsed) -> None:
         for one in desk.events
         if one.kind == "forward.order" and one.payload["state"] == "filled"
     }
-    fills = {one.payload["client_order_id"]: one.at for one in desk.events if one.kind == "forward.fill"}
-    assert len(filled) == 4
+    told = [one for one in desk.events if one.kind == "forward.fill"]
+    fills = {one.payload["client_order_id"]: one.at for one in reversed(told)}  # the first under each id
+    assert len(filled) == 7, "an order for each part of the entries, and the sale"
     assert filled.items() <= fills.items()
 
 

@@ -25,7 +25,17 @@ import numpy as np
 from simulator.compiled import entry, inner
 from simulator.market.bars import Instants
 from simulator.replay import ledger
-from simulator.replay.kernel import arithmetic, bookkeeping, conditions, limits, market, measures, quiet, state
+from simulator.replay.kernel import (
+    arithmetic,
+    bookkeeping,
+    conditions,
+    limits,
+    market,
+    measures,
+    protection,
+    quiet,
+    state,
+)
 from simulator.replay.kernel.arithmetic import (
     TOLERANCE,
     affordable,
@@ -43,6 +53,7 @@ from simulator.replay.kernel.conditions import settle
 from simulator.replay.kernel.limits import limit_decision
 from simulator.replay.kernel.market import ExcessReturns, MarketArrays, Targets
 from simulator.replay.kernel.measures import clear_exposure, end_bar, measure, note_exposure, note_target
+from simulator.replay.kernel.protection import leave, on_tick, profit_from, protect, reached, take_profit
 from simulator.replay.kernel.quiet import cash_rate, coast, quiet_until, same_until
 from simulator.replay.kernel.state import Curves, KernelState, Member, PositionState, Room
 from simulator.trading import conditional, sizes
@@ -55,19 +66,14 @@ from simulator.trading.sizes import (
     NO_EXITS,
     NO_ORDER,
     NO_PRICE,
-    make_on_tick,
     make_price_terms,
     make_size,
     make_size_at_broker,
 )
 
 size = inner(make_size(np.trunc))
-on_tick = inner(make_on_tick(np.rint, np.floor))
 price_terms = inner(make_price_terms(on_tick))
 size_at_broker = inner(make_size_at_broker(np.trunc, np.rint))
-
-WHOLE = 1e-9
-"""As in `trading.parts`, and written down again."""
 
 # A. Decisions.
 
@@ -93,7 +99,7 @@ def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -
         limit = stop = take = first = np.nan
         if priced:
             limit, stop, take = targets.limit[k, n], targets.stop[k, n], targets.take_profit[k, n]
-            first = _profit(targets, rules, k, n, 0, take, weight)
+            first = profit_from(targets, rules, k, n, 0, take, weight)
         held, whole, exits, denied = position.held, rules.whole_shares > 0, NO_EXITS, 0.0
         if rules.alpaca > 0:
             limit, stop, take, exits = price_terms(weight, (limit, stop, take), first, held, mark, a.equity)
@@ -297,91 +303,6 @@ def _share_out(m: MarketArrays, s: KernelState, t: int, count: int) -> int:
     return ledger.PRO_RATA if together else ledger.BUYING_POWER
 
 
-# D. Protection.
-
-
-@inner
-def _profit(targets: Targets, rules: Member, k: int, n: int, part: int, take: float, side: float) -> float:
-    """Return the price at which decision `k` takes profit of symbol `n` from `part` on, `take` where none is left."""
-    if len(targets.exits) > 0 and part < targets.exits.shape[2]:
-        price: float = targets.exits[k, n, part, 1]
-        if not np.isnan(price):
-            return on_tick(price, side > 0.0) if rules.alpaca > 0 else price
-    return take
-
-
-@inner
-def _leave(s: KernelState, n: int, price: float, why: int) -> None:
-    a, position = s.account[0], s.positions[n]
-    size = abs(position.held)
-    slippage = size * price * a.slippage
-    if why == ledger.TAKE_PROFIT:
-        slippage = min(slippage, size * abs(price - position.take_profit))
-    fill(a, s.rules, position, s.fills, n, (-position.held, price, slippage), why)
-
-
-@inner
-def _take_profit(targets: Targets, s: KernelState, n: int, price: float) -> None:
-    """Close the next part of a position at `price`, and all that is left where no part is left before it."""
-    a, rules, position = s.account[0], s.rules, s.positions[n]
-    row, part, held = position.row, position.part, position.held
-    share = np.nan
-    if len(targets.exits) > 0 and part < targets.exits.shape[2]:
-        share = targets.exits[row, n, part, 0]
-    if np.isnan(share):
-        _leave(s, n, price, ledger.TAKE_PROFIT)
-        return
-    size = share * abs(held)
-    if rules.whole_shares + rules.alpaca > 0:
-        size = np.floor(size + WHOLE)
-    if size != 0.0:
-        slippage = min(size * price * a.slippage, size * abs(price - position.take_profit))
-        fill(a, rules, position, s.fills, n, (-size if held > 0.0 else size, price, slippage), ledger.TAKE_PROFIT)
-    take: float = targets.take_profit[row, n]
-    if rules.alpaca > 0:
-        take = on_tick(take, held > 0.0)
-    if position.held != 0.0:
-        following = _profit(targets, rules, row, n, part + 1, take, held)
-        set_bracket(a, position, position.stop, following, row, part + 1)
-
-
-@inner
-def _protect(m: MarketArrays, targets: Targets, s: KernelState, t: int) -> None:
-    for i in range(s.account[0].active):
-        n = s.active[i]
-        position = s.positions[n]
-        held, stop, take = position.held, position.stop, position.take_profit
-        if held == 0.0 or (np.isnan(stop) and np.isnan(take)) or not m.tradable[t, n]:
-            continue
-        opened, beyond = m.open[t, n], clearance(s.rules, take)
-        if held > 0.0:
-            stopped, taken = opened <= stop, opened >= take
-            stop_touched, take_passed = m.low[t, n] <= stop, m.high[t, n] >= take + beyond
-        else:
-            stopped, taken = opened >= stop, opened <= take
-            stop_touched, take_passed = m.high[t, n] >= stop, m.low[t, n] <= take - beyond
-        if not (stopped or taken or stop_touched or take_passed):
-            continue
-        if stopped:
-            _leave(s, n, opened, ledger.STOP)
-        while position.held != 0.0 and _reached(position, opened, 0.0):
-            _take_profit(targets, s, n, opened)
-        if position.held != 0.0 and stop_touched:
-            _leave(s, n, stop, ledger.STOP)
-        best = m.high[t, n] if held > 0.0 else m.low[t, n]
-        while position.held != 0.0 and _reached(position, best, clearance(s.rules, position.take_profit)):
-            _take_profit(targets, s, n, position.take_profit)
-        if position.held != held:  # also where only a part left: an order of the whole would lead beyond zero
-            cancel(s.account[0], position, s.orders)
-
-
-@inner
-def _reached(position: PositionState, price: float, beyond: float) -> bool:
-    """Return True where `price` goes `beyond` the next profit of a position."""
-    take = position.take_profit
-    return price >= take + beyond if position.held > 0.0 else price <= take - beyond
-
-
 # E. Limit orders within the bar.
 
 
@@ -442,9 +363,9 @@ def _protect_entries(m: MarketArrays, targets: Targets, s: KernelState, t: int) 
         worst = m.low[t, n] if position.held > 0.0 else m.high[t, n]
         entry, stop = position.limit, position.stop
         if side * worst <= side * stop:
-            _leave(s, n, side * min(side * stop, side * entry), ledger.STOP)
-        while position.held != 0.0 and _reached(position, m.close[t, n], clearance(s.rules, position.take_profit)):
-            _take_profit(targets, s, n, side * max(side * position.take_profit, side * entry))
+            leave(s, n, side * min(side * stop, side * entry), ledger.STOP)
+        while position.held != 0.0 and reached(position, m.close[t, n], clearance(s.rules, position.take_profit)):
+            take_profit(targets, s, n, side * max(side * position.take_profit, side * entry))
 
 
 @inner
@@ -460,7 +381,7 @@ def _trade(m: MarketArrays, targets: Targets, s: KernelState, t: int) -> None:
     waiting = a.pending > 0
     free = _free_margin(m, s, t) if waiting else 0.0
     if a.brackets > 0:
-        _protect(m, targets, s, t)
+        protect(m, targets, s, t)
     if waiting and a.pending > 0:
         _limits_within(m, targets, s, t, min(free, _free_margin(m, s, t)))
 
@@ -583,7 +504,18 @@ def _play(
 @entry(
     *(
         str(module.__file__)
-        for module in (arithmetic, bookkeeping, conditional, conditions, limits, market, measures, quiet, state)
+        for module in (
+            arithmetic,
+            bookkeeping,
+            conditional,
+            conditions,
+            limits,
+            market,
+            measures,
+            protection,
+            quiet,
+            state,
+        )
     ),
     __file__,
     str(sizes.__file__),
