@@ -1,0 +1,80 @@
+"""Stores and caches that earlier versions wrote are opened, brought forward and gone on with: tests/data/README.md."""
+
+from __future__ import annotations
+
+import sqlite3
+import tarfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator.store.backup import back_up, restore
+from simulator.store.connection import HEAD, KNOWN
+from simulator.store.database import Store
+
+from ..conftest import Sim
+from .conftest import fill, run
+
+DATA = Path(__file__).parents[1] / "data"
+ARCHIVES = {"0001": "store_0001", "0002": "main_v2", "0003": "store_0003"}
+COMPUTED = ("pipeline_runs", "research_packs", "pm_pitches", "peer_reviews", "checkpoints", "trades", "positions")
+
+
+@pytest.fixture(params=ARCHIVES)
+def old(request: pytest.FixtureRequest, workspace: Path) -> tuple[str, Path]:
+    """Revision of a store, and a workspace with it and the cache of its time."""
+    with tarfile.open(DATA / f"{ARCHIVES[request.param]}.tar.xz") as archive:
+        for member in archive:
+            if member.name.removeprefix("./") in ("sim.db", "llm_cache/cache.db"):
+                archive.extract(member, workspace, filter="data")
+    return request.param, workspace
+
+
+def _counted(place: Path) -> dict[str, int]:
+    with closing(sqlite3.connect(place)) as db:
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in names}
+
+
+def test_every_revision_before_the_newest_is_among_them() -> None:
+    assert tuple(ARCHIVES) == KNOWN[:-1]
+
+
+def test_an_old_store_is_brought_forward_rebuilt_backed_up_and_gone_on_with(
+    old: tuple[str, Path], sim: Sim, tmp_path: Path
+) -> None:
+    revision, workspace = old
+    place = workspace / "sim.db"
+    before = _counted(place)
+    with closing(sqlite3.connect(place)) as db:
+        runs = set(db.execute("SELECT run_id, digest, times FROM runs"))
+    done = sim("db", "upgrade", cwd=workspace)
+    assert f"brought from revision {revision} to revision {HEAD}" in done.stdout, done.stderr
+    with Store(place) as store:
+        assert {(row["run_id"], row["digest"], row["times"]) for row in store.results()} == runs
+        after = store.status().rows
+        assert {name: after[name] for name in COMPUTED if name in before} == {
+            name: before[name] for name in COMPUTED if name in before
+        }
+        store.rebuild()  # a column that a migration has added is filled
+        assert not store.rebuild().differed
+        store.record_run(run(99), "reports/new", [fill("SPY", 1, 500)])
+        whole: dict[str, Any] = {name: store.rows(name) for name in after}
+    back_up(place, tmp_path / "b.sqlite")
+    restore(tmp_path / "b.sqlite", tmp_path / "new.db")
+    with Store(tmp_path / "new.db") as store:
+        assert {name: store.rows(name) for name in after} == whole
+
+
+def test_an_old_cache_is_whole_and_takes_new_answers(old: tuple[str, Path], sim: Sim) -> None:
+    _, workspace = old
+    with closing(sqlite3.connect(workspace / "llm_cache" / "cache.db")) as db:
+        kept = db.execute("SELECT count(*) FROM Cache").fetchone()[0]
+    assert kept > 20
+    checked = sim("cache", "verify", cwd=workspace)
+    assert checked.returncode == 0, checked.stderr
+    words = ("run", "--from", "2024-06-03", "--to", "2024-06-03", "--symbols", "SPY")
+    assert sim(*words, cwd=workspace).returncode == 0
+    assert sim("cache", "verify", cwd=workspace).returncode == 0
