@@ -1,9 +1,8 @@
 """Types of what stands in a run folder as JSON: run.json and the files beside it (docs/decisions/0002-run-folder.md).
 
-They are the documents themselves, not copies of them; `schema.check` holds a document against its type. Rows of
-orders.csv, fills.csv and rejected.csv hold values of `trading.model`, records of councils those of `council.records`.
-Metrics are named as in `stats.metrics`; what is undefined is None and has its reason in ``reasons``. Dates are ISO
-texts, money is in dollars, returns are fractions.
+They are the documents themselves, no copies; `schema.check` holds a document against its type. Rows of CSV files hold
+values of `trading.model`, records of councils those of `council.records`. Metrics are named as in `stats.metrics`; what
+is undefined is None and has its reason in ``reasons``. Dates are ISO texts, money is in dollars, returns are fractions.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from simulator.number_format import (
     number_of,
     p_value,
     percent,
-    price,
     ratio,
     shares,
     signed_percent,
@@ -32,6 +31,7 @@ from simulator.number_format import (
     years,
 )
 from simulator.report.catalogue import GROUPS, WITHHELD, WITHHELD_WHY
+from simulator.report.decision_text import describe_prices
 from simulator.report.renderers.console import Text
 from simulator.report.renderers.terminal import print_paragraph, print_path, print_table
 from simulator.report.table import Column, Group, Row, Table, make_row, make_table
@@ -248,8 +248,7 @@ def _target(target: object) -> str:
         return "nothing said"
     if not isinstance(target, Mapping):
         return signed_percent(target)
-    names = [name for name in ("limit", "stop", "take_profit") if target.get(name) is not None]
-    prices = [f"{name.replace('_', ' ')} {price(target[name])}" for name in names]
+    prices = describe_prices(target)
     return signed_percent(target.get("weight")) + (f" ({', '.join(prices)})" if prices else "")
 
 

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from simulator.council.records import AnswerRow, MeetingRecord, ReviewAnswer, RevisedThesis, ShortlistRow
-from simulator.number_format import price, price_text, ratio
+from simulator.number_format import percent, price, price_text, ratio
 
 PRICES = {"limit": "limit", "stop": "stop", "take_profit": "take profit"}
 SHOWN_OF_KEY = 12
+
+
+def describe_prices(target: Mapping[str, object]) -> list[str]:
+    """Return the prices of a target in words, as far as it has any."""
+    found = {key: target.get(key) for key in PRICES}
+    named = [f"{label} {price(found[key])}" for key, label in PRICES.items() if found[key] is not None]
+    return [*named, *describe_exits(target)]
+
+
+def describe_exits(target: Mapping[str, object]) -> list[str]:
+    """Return what leaves of a target before the rest, as "50 % at 110.00"."""
+    given: Any = target.get("exits") or ()
+    return [f"{percent(share, 0)} at {price(level)}" for share, level in given]
 
 
 def describe_thesis(thesis: RevisedThesis) -> str:

@@ -38,8 +38,8 @@ from simulator.number_format import (
 )
 from simulator.report.catalogue import GROUPS
 from simulator.report.decision_text import (
-    PRICES,
     SHOWN_OF_KEY,
+    describe_prices,
     describe_shortlist,
     describe_thesis,
     find_label,
@@ -93,7 +93,7 @@ def _decided(found: Explanation) -> Iterator[str]:
 
 
 def _prices(target: TargetRow) -> str:
-    named = [f"{label} {price(target.get(key))}" for key, label in PRICES.items() if target.get(key) is not None]
+    named = describe_prices(target)
     return f" ({', '.join(named)})" if named else ""
 
 

@@ -27,7 +27,14 @@ from simulator.evidence.prompts import PromptsRecord, questions_of, read_prompts
 from simulator.evidence.reader import Evidence
 from simulator.evidence.records import DecisionRow, TargetRow
 from simulator.number_format import number_of
-from simulator.report.decision_text import describe_shortlist, describe_thesis, find_label, find_reviews, flatten_facts
+from simulator.report.decision_text import (
+    describe_exits,
+    describe_shortlist,
+    describe_thesis,
+    find_label,
+    find_reviews,
+    flatten_facts,
+)
 from simulator.report.sections.equity_and_trades import embed_json, list_trades
 
 MOST_BYTES = 1_400_000
@@ -299,4 +306,5 @@ def _chairman(one: AnswerRow[ChairmanAnswer] | None, text: Texts) -> dict[str, o
 
 def _target(target: TargetRow, text: Texts) -> list[object]:
     prices = (number_of(target.get(name)) for name in ("limit", "stop", "take_profit"))
-    return [target["symbol"], round(target["weight"], 4), target["order"], *prices, text(target.get("reason"))]
+    why = "; ".join([*describe_exits(target), *filter(None, [target.get("reason")])])
+    return [target["symbol"], round(target["weight"], 4), target["order"], *prices, text(why)]
