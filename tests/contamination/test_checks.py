@@ -77,7 +77,7 @@ def outcome(done: Done) -> str:
 
 
 def test_an_offline_council_passes_what_needs_no_model_and_the_rest_says_that_it_needs_one(checked: Checked) -> None:
-    done = checked("macro_council", end="2024-03-28")
+    done = checked("macro_council", end="2024-02-02")
     assert {name: outcome(one) for name, one in done.items()} == {
         "cutoff": "not applicable",
         "costs": "passed",
@@ -91,7 +91,7 @@ def test_an_offline_council_passes_what_needs_no_model_and_the_rest_says_that_it
     }
     assert done["cutoff"].result.verdict == "Rule-based analysts answered, no model: nothing to remember."
     assert done["recall"].result.verdict == "Needs a model: rule-based analysts answered in this run."
-    assert done["future"].result.figures[0].value > 40, "checkpoints are tried too"
+    assert done["future"].result.figures[0].value > 16, "checkpoints are tried too"
     assert done["blind"].result.figures[0].value == pytest.approx(0.0, abs=1e-4)
 
 
