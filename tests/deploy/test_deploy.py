@@ -9,12 +9,14 @@ import shutil
 import socket
 import subprocess
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from simulator.cli import COMMANDS
 from simulator.forward.notify import notify
 from simulator.forward.status import Standing, Status, read_status
 from simulator.forward.switches import Heartbeat
@@ -81,6 +83,26 @@ def test_services_of_the_compose_file_are_confined_and_reach_this_machine_alone(
     assert made["services"]["web"]["pid"] == "service:loop"
     assert [port.split(":")[0] for one in made["services"].values() for port in one.get("ports", [])] == ["127.0.0.1"]
     assert "--public" in made["services"]["web"]["command"]
+
+
+def test_the_runbook_names_commands_there_are() -> None:
+    text = (image.ROOT / "docs" / "operations.md").read_text("utf-8")
+    typed = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    typed += re.findall(r"`([^`\n]+)`", text)
+    names = [found[1].split() for one in typed if (found := re.match(r"sim (?:--workspace \S+ )?([a-z][a-z -]+)", one))]
+    assert len(names) > 20
+    for name, *more in names:
+        module, _, attribute = COMMANDS[name].where.partition(":")
+        command = getattr(import_module(module), attribute)
+        assert not more or not hasattr(command, "commands") or more[0] in command.commands, (name, more)
+
+
+def test_forges_run_the_same_on_every_python() -> None:
+    github = yaml.safe_load((image.ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["ci"]
+    gitlab = yaml.safe_load((image.ROOT / ".gitlab-ci.yml").read_text())["ci"]
+    wanted = ["3.11", "3.12", "3.13"]
+    assert github["strategy"]["matrix"]["python"] == gitlab["parallel"]["matrix"][0]["PYTHON_VERSION"] == wanted
+    assert github["steps"][-1]["run"] == gitlab["script"][0] == "PYTHON=python .ci/run"
 
 
 def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
