@@ -62,14 +62,20 @@ def test_a_gap_through_a_stop_comes_after_the_decision_at_the_open(desk: Rehears
 
 
 def test_half_leaves_at_the_first_target_as_it_does_in_a_replay(desk: Rehearsed) -> None:
+    """The first target is that of the price paid: what the entry brought is put anew once it has filled."""
     (intent,) = (one for one in desk.payloads("intent") if any(order["exits"] for order in one["orders"]))
     taken = [one for one in desk.payloads("fill") if one["why"] == "take_profit"]
     (order,) = (one for one in intent["orders"] if one["symbol"] == taken[0]["symbol"])
-    ((share, price),) = order["exits"]
+    ((share, _),) = order["exits"]
     assert (share, order["quantity"]) == (0.5, 129.0)
+    anew = [one for intent in desk.payloads("intent") for one in intent["protects"] if one[0] == order["symbol"]]
+    ((_, _, _, ((again, price),)),) = anew
+    assert again == share
     assert [(one["quantity"], one["price"]) for one in taken] == [(-64.0, price)]
-    entries = [one["quantity"] for one in desk.payloads("fill") if one["symbol"] == order["symbol"]][:2]
-    assert sorted(entries) == [64.0, 65.0], "a bracket for each part"
+    entries = [one for one in desk.payloads("fill") if one["symbol"] == order["symbol"]][:2]
+    assert sorted(one["quantity"] for one in entries) == [64.0, 65.0], "a bracket for each part"
+    paid, stop = entries[0]["price"], anew[0][1]
+    assert price == pytest.approx(paid + 0.5 * (paid - stop), abs=0.01), "exits.first of this desk is half a risk"
 
 
 def test_a_sale_decided_at_the_close_is_held_until_the_next_opening_takes_it(desk: Rehearsed) -> None:
