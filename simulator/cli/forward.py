@@ -54,11 +54,19 @@ def forward() -> None:
 forward.add_command(approvals)
 
 
+def check_frequency(_ctx: click.Context, _param: click.Parameter, given: str) -> str:
+    """Return ``1d`` or ``5min`` as they are. Raises BadParameter for what Alpaca has no bars of."""
+    if given not in ("1d", *(f"{n}min" for n in range(1, 60) if 390 % n == 0)):
+        raise click.BadParameter(f"was {given}, give 1d, or minutes that make up a session: 1min, 5min, 30min")
+    return given
+
+
 class StartCommand(InSections):
     """`sim forward start`, its options by what they decide."""
 
     sections: ClassVar = {
-        "What is tried": ("--strategy", "--symbols", "--set", "--edge", "--sessions", "--backtest", "--carry"),
+        "What is tried": ("--strategy", "--symbols", "--frequency", "--set", "--sessions"),
+        "What is asked of it": ("--edge", "--backtest", "--carry"),
         "Who answers, and for how much": ("--models", "--max-cost"),
         "Where": ("--exchange", "--help"),
     }
@@ -73,6 +81,8 @@ class StartCommand(InSections):
 @click.option("--sessions", type=Whole(min=1, max=2000), default=252, show_default=True, help="Most that are traded.")
 @click.option("--backtest", metavar="RUN", shell_complete=complete_run, help="Run whose usual exposure it begins with.")
 @click.option("--carry", is_flag=True, help="Carry in that run's evidence after the models' cut-off.")
+@click.option("--frequency", metavar="1d|5min", default="1d", show_default=True, callback=check_frequency,
+              help="Bars it is decided on: days, or so many minutes.")  # fmt: skip
 @click.option("--exchange", "url", metavar="URL", help="A rehearsal exchange on this machine instead of Alpaca.")
 @MODELS
 @MAX_COST
@@ -85,6 +95,7 @@ def start(
     url: str | None,
     backtest: str | None,
     carry: bool,
+    frequency: str,
     **options: Any,
 ) -> None:
     """Register a test and trade it on paper accounts until its last session, or until it is stopped.
@@ -116,7 +127,7 @@ def start(
     spec = RunSpec(first=date.min, **{**options, "parameters": dict(options["parameters"])})
     try:
         begun = read_begun(workspace, backtest, carry)
-        start_forward(ForwardTest(spec, sessions, edge, url, begun), workspace, _have_typed, tell, say)
+        start_forward(ForwardTest(spec, sessions, edge, url, begun, frequency), workspace, _have_typed, tell, say)
     except StoppedError as stopped:
         say(f"stopped: {stopped.found}; the same words go on")
 

@@ -26,6 +26,8 @@ from simulator.market.calendar import DAY, NEW_YORK
 STEPS = {"min": MINUTE, "t": MINUTE, "hour": 60 * MINUTE, "h": 60 * MINUTE, "day": DAY, "d": DAY}
 ADJUSTMENTS = ("raw", "split", "dividend", "all")
 LARGEST_PAGE = 10_000
+DELAY = 15 * MINUTE
+"""Of the consolidated tape, on a free plan."""
 
 Item = Mapping[str, Any]
 
@@ -41,6 +43,8 @@ def parse_timeframe(given: str) -> int:
 
 def bars_of(prices: Prices, asked: Mapping[str, str], symbol: str, span: tuple[int, int, int]) -> Iterable[Item]:
     """Yield the bars of `symbol` within `span` (start, end, now)."""
+    if asked.get("feed") == "sip" and prices.faults.rule("sip-delayed") and min(span[1], span[2]) > span[2] - DELAY:
+        raise Refusal(403, "subscription does not permit querying recent SIP data")
     step, adjustment = parse_timeframe(asked.get("timeframe", "")), asked.get("adjustment") or "raw"
     if adjustment not in ADJUSTMENTS:
         raise Refusal(400, f"invalid adjustment: {adjustment}")

@@ -54,6 +54,7 @@ FAULTS: Mapping[str, str] = {
     "stream-refused": "a stream that takes no connection",
     "halt": "a symbol is halted: its orders are refused, none fills, its quote stays as it was",
     "stale": "the quote of a symbol stays as it was",
+    "sip-delayed": "bars of the consolidated tape are refused while they end in the last 15 minutes, as on a free plan",
     "hard-to-borrow": "no new short: waiting ones are cancelled before the open, others refused",
     "account-blocked": "the account says account_blocked and takes no order",
     "trading-blocked": "the account says trading_blocked and takes no order",

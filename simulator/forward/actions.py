@@ -26,15 +26,17 @@ def alpaca_source(
     url: str | None = None,
     patience: Patience = Patience(),  # noqa: B008 - frozen
     frequency: str = DAILY,
+    feed: str | None = None,
 ) -> Source:
-    """Return Alpaca's data, or those of a rehearsal exchange at `url`, asked with `keys`, again where that fails.
+    """Return Alpaca's data, or those of a rehearsal exchange at `url`, asked with `keys`, again where that fails; bars
+    come from the tape `feed`.
 
     Raises DataError for a `frequency` other than days and whole minutes.
     """
     check_address(url, keys.paper)
     if frequency != DAILY and step_of(frequency) % MINUTE:
         raise DataError(f"Alpaca has no bars of {frequency}", mend="take bars of days or minutes")
-    minutes = None if frequency == DAILY else step_of(frequency) // MINUTE
+    wanted = alpaca.Wanted(False, None if frequency == DAILY else step_of(frequency) // MINUTE, feed)
     pair = (keys.key, keys.secret)
 
     def again(ask: Callable[[], T]) -> T:
@@ -49,9 +51,7 @@ def alpaca_source(
 
     def bars(symbols: Sequence[str], first: date, last: date) -> Sequence[BarTable]:
         def one(symbol: str) -> list[BarTable]:
-            return alpaca.fetch(
-                [symbol], first, last, lambda _: None, url=url, pair=pair, adjusted=False, minutes=minutes
-            )
+            return alpaca.fetch([symbol], first, last, lambda _: None, url=url, pair=pair, wanted=wanted)
 
         return [table for symbol in symbols for table in again(partial(one, symbol))]
 

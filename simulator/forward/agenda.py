@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 import numpy as np
 
-from simulator.market.calendar import day_of, sessions
+from simulator.market.bars import instant, moment
+from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.trading.schedule import Point, Schedule, make_schedule
 
 SETTLE = timedelta(minutes=20)
@@ -17,6 +18,8 @@ SETTLE = timedelta(minutes=20)
 MORNING = timedelta(hours=1)
 """Time before an open at which the night is looked at; points may come before it."""
 
+ASK_AGAIN = timedelta(seconds=30)
+"""Time between two questions for a day's bar that is still to come."""
 Wake = Literal["morning", "open", "point", "end"]
 RANK: tuple[Wake, ...] = ("morning", "point", "open", "end")
 """Of what is due at one instant: a point at the open is decided before what fills in its auction."""
@@ -50,3 +53,21 @@ def list_wakes(points: Mapping[int, str], first: date, last: date) -> list[Due]:
         name = str(day_of(day))
         due += [Due(opens - before, "morning", name), Due(opens, "open", name), Due(closes + after, "end", name)]
     return sorted(due, key=lambda one: (one.at, RANK.index(one.why)))
+
+
+def newest_close(at: datetime, step: int) -> datetime:
+    """Return the instant at which the newest bar by `at` closed: a session, or `step` nanoseconds of one."""
+    day, now = at.astimezone(NEW_YORK).date(), instant(at)
+    on = sessions(day - timedelta(days=15), day)
+    opens, closes = (column[on.opens_at <= now].tolist() for column in (on.opens_at, on.closes_at))
+    if now >= closes[-1]:
+        return moment(closes[-1])
+    within = (now - opens[-1]) // step if step else 0
+    return moment(opens[-1] + within * step if within else closes[-2])
+
+
+def wait_until(at: datetime, step: int, minutes: float) -> datetime:
+    """Return the instant until which a point at `at` waits for the newest bar: so many minutes after its close, within
+    the day no longer than a bar takes."""
+    wait = timedelta(minutes=minutes)
+    return newest_close(at, step) + (min(wait, timedelta(microseconds=step // 1000)) if step else wait)

@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from simulator.errors import BrokerError, SimError, StoppedByUserError
-from simulator.forward.agenda import MORNING, Due, list_wakes, make_agenda
+from simulator.errors import BrokerError, DataError, SimError, StoppedByUserError
+from simulator.forward.agenda import ASK_AGAIN, MORNING, Due, list_wakes, make_agenda, newest_close, wait_until
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.day import day_row, find_late
 from simulator.forward.lock import hold, refuse_second, this_process
@@ -341,6 +341,31 @@ class Session:
         except SimError as error:
             self._alert("decision failed", f"no bars: {error.found}", "")
             return None
+        return await self._take_in(at, known)
+
+    async def _await_bars(self, at: datetime) -> Known:
+        """Return knowledge as of `at`; while the bar that closed before it may still come, that is waited for. Raises
+        DataError where it does not come in time: nothing is decided on the bar before as if it were that."""
+        closed, until = newest_close(at, self.step), wait_until(at, self.step, self._settings()[0].bars_wait_minutes)
+        just = instant(at) - instant(closed) < self.step
+        expected, pause = (instant(closed), (until - closed) / 10) if just else (0, ASK_AGAIN)
+        while True:
+            try:
+                known = await self.feed.known_at(at)
+            except SimError as error:
+                why = error.found
+            else:
+                if known.snapshot.bars.closes_at[-1] >= expected:
+                    return await self._take_in(at, known)
+                why = f"no symbol has the bar that closed at {say_time(closed)}"
+            now = await self._tick()
+            if now >= until:
+                raise DataError(f"no bars: {why}")
+            if self.watch is not None:
+                self.watch.look(now)
+            await self.clock.sleep_until(min(until, now + pause), True)
+
+    async def _take_in(self, at: datetime, known: Known) -> Known:
         if known.silent:
             self._alert("no bar", f"of {', '.join(known.silent)} in {known.snapshot.session}", "")
         for trader in self.traders:
@@ -378,7 +403,7 @@ class Session:
             asked = self._deliberate(at, name)
             held = await (asked if self.watch is None else self.watch.beat_while(asked))
             decided_at = await self._tick()
-        except StoppedByUserError:
+        except (StoppedByUserError, StoppedError):
             raise
         except SimError as error:
             self._close_point(at, name, "failed", f"{error.found}")
@@ -422,9 +447,7 @@ class Session:
         """Return knowledge and opinion at a point; asked again after a crash, when answers are in the cache."""
         if self._held is not None and self._held.at == at:
             return self._held
-        known = await self._known(at)
-        if known is None:
-            raise BrokerError("no bars can be had")
+        known = await self._await_bars(at)
         deciding = strategy_at(self.strategy, name)
         opinion = None
         if deciding.reads != "nothing":

@@ -209,7 +209,10 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
         address = opened.enter_context(exchange_at(rehearsal, url))
         clock = Conductor(address)
 
-        data = alpaca_source(make_rehearsal_keys("DATA"), address, PATIENCE, rehearsal.loaded.bars.frequency)
+        data = alpaca_source(
+            make_rehearsal_keys("DATA"), address, PATIENCE, rehearsal.loaded.bars.frequency,
+            load_settings(workspace.config).bars_feed,
+        )  # fmt: skip
 
         def broker(name: str) -> ForwardBroker:
             keys, number = make_rehearsal_keys(name), registration.accounts[name]

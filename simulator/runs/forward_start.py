@@ -33,6 +33,7 @@ from simulator.forward.session import Session
 from simulator.forward.settings import Forward, load_settings
 from simulator.forward.switches import STOP, refuse_if_stopped
 from simulator.market.calendar import NEW_YORK, day_of, sessions
+from simulator.market.table import DAILY
 from simulator.runs.forward import as_traded, members_of, open_session, record_start
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.registering import Backtest, make_registration
@@ -59,6 +60,8 @@ class ForwardTest:
     smallest_edge: float = 1.0
     url: str | None = None
     backtest: Backtest | None = None
+    frequency: str = DAILY
+    """Bars that it is decided and filled on: ``1d``, or so many minutes, as ``5min``."""
 
 
 Ask = Callable[[str], str]
@@ -88,7 +91,7 @@ def start_forward(
     keys = open_all_keys(names, settings, test.url, ask)
     patience = make_patience(settings)
     books, numbers, now = asyncio.run(_introduce(keys, test.url, patience))
-    edge, terms = test.smallest_edge, settings.terms
+    edge, terms = test.smallest_edge, {**settings.terms, "bars": test.frequency}
     made = make_registration(test.spec, loaded, config, numbers, now, edge, test.backtest, terms)
     made = as_begun(made, workspace.reports)
     locks = hold([f"test {made.id}", *(f"account {one}" for one in numbers.values())], _locks(test.url))
@@ -224,7 +227,8 @@ class Loop:
 
         poll_s, rehearsed = self.settings.poll_s, self.url is not None
         clock = BrokerClock(ask_time, lambda now: watch.look(now), poll_s, hints.changed, rehearsed=rehearsed)
-        source = alpaca_source(self.keys[leading.name], self.url, patience)
+        frequency = str(test.terms.get("bars", DAILY))
+        source = alpaca_source(self.keys[leading.name], self.url, patience, frequency, self.settings.bars_feed)
         mode = "rehearsal" if rehearsed else self.settings.mode
         opened = open_session(self.spec, self.last, self.workspace, test, mode, accounts.__getitem__, clock, source)
         with opened as (session, loop):

@@ -24,6 +24,8 @@ from simulator.market.load import load_bars
 from simulator.store.database import Store
 from simulator.store.events import Event
 
+from ..rehearsal.test_parity import write_minutes
+
 pytestmark = pytest.mark.medium
 
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -200,6 +202,39 @@ def hold_another(workspace: Path, served: Served, sim: Sim) -> None:
     told = json.loads(sim("forward", "report", other, "--json", cwd=workspace).stdout)
     assert abs(told["accounts"][0]["pnl"]) < 100.0, "interest and no more"
     assert sim("forward", "parity", other, cwd=workspace).returncode == 0
+
+
+def test_a_test_on_bars_within_the_day_is_its_replay(workspace: Path, tmp_path: Path, sim: Sim) -> None:
+    write_minutes(tmp_path / "minutes", 5)
+    loaded = load_bars(("SPY", "QQQ"), [tmp_path / "minutes"], first=MONDAY, last=WEDNESDAY, history=60)
+    words = [*TEST[:3], "buy_and_hold", *TEST[4:], "--sessions", "1", "--frequency"]
+    daily = ("--set", "schedule.cadence=daily", "--set", "schedule.decision_time=10:00")
+    with serve(Exchange(loaded.bars, at(MONDAY, "17:00"), 100_000.0, 2.0), per_minute=10**9) as served:
+        where = ("--exchange", served.url)
+        refused = sim(*words, "7min", *where, cwd=workspace)
+        assert (refused.returncode, "was 7min" in refused.stderr) == (2, True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "simulator", *words, "5min", *daily, *where], cwd=workspace,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        with process:
+            try:
+                wait_for(workspace, begun(1))
+                for clock in ("08:40", "09:31", "10:00", "10:06", "12:00", "16:01", "16:25"):
+                    served.advance(at(TUESDAY, clock))
+                    if clock == "10:00":
+                        wait_for(workspace, has("forward.point", TUESDAY, state="done"))
+                    time.sleep(0.3)
+                out, err = process.communicate(timeout=30)
+            finally:
+                process.kill()
+    assert (process.returncode, err) == (0, ""), out
+    fills = [one.payload for one in events(workspace) if one.kind == "forward.fill"]
+    assert {one["symbol"] for one in fills} == {"SPY", "QQQ"}
+    (test,) = registrations(workspace / "reports")
+    assert test.terms["bars"] == "5min"
+    parity = sim("forward", "parity", test.id, "--json", cwd=workspace)
+    assert (parity.returncode, json.loads(parity.stdout)["differences"]) == (0, []), parity.stderr
 
 
 def test_it_is_paused_and_stopped_from_outside(workspace: Path, served: Served, sim: Sim) -> None:

@@ -58,6 +58,33 @@ def test_every_point_is_held_once_at_its_hour(workspace: Path, first: date, coun
     assert compare(session.run, rehearsal.folder, rehearsal.workspace).differences == ()
 
 
+@pytest.mark.fault("bars", "a plan that refuses the newest minutes", "waited for; else passed over, with an alert")
+@pytest.mark.parametrize("wait", [20, 5])
+def test_a_bar_that_is_refused_at_its_close_is_waited_for_and_nothing_decided_on_the_one_before(
+    workspace: Path, wait: int
+) -> None:
+    write_bars(workspace / "data", date(2024, 1, 2), date(2024, 7, 31))
+    (workspace / "config" / "forward.yaml").write_text(f"bars_wait_minutes: {wait}\n")
+    parameters = {"risk.execution": "alpaca", "schedule.cadence": "daily", "schedule.decision_time": "16:00"}
+    spec = RunSpec("buy_and_hold", ("SPY",), date(2024, 7, 2), parameters=parameters)
+    rehearsal = Rehearsal(spec, 3, find_workspace(str(workspace)), ("sip-delayed",))  # the second is a half-day
+    session = rehearse(rehearsal)
+    with Store(store_place(rehearsal.workspace.registry)) as store:
+        events = [stored.event for stored in store.of_forward(session.run)]
+    points = [one for one in events if one.kind == "forward.point"]
+    alerts = [one.payload["text"] for one in events if one.payload.get("kind") == "decision failed"]
+    if wait == 20:
+        assert {one.payload["state"] for one in points} == {"done"}
+        decided = [one.payload["decided_at"][11:16] for one in points]
+        assert (decided, alerts) == (["20:15", "17:15", "20:15"], []), "in UTC: 15 minutes after the close"
+        assert session.traders[0].fills
+        assert compare(session.run, rehearsal.folder, rehearsal.workspace).differences == ()
+    else:
+        assert {one.payload["state"] for one in points} == {"failed"}
+        assert all("no bars: Alpaca refused bars for" in one and "403" in one for one in alerts)
+        assert (len(alerts), session.traders[0].fills) == (3, [])
+
+
 def test_a_position_goes_through_the_night_of_a_split(workspace: Path) -> None:
     # Apple, seven for one on 9 June 2014: 645 dollars on Friday, 93 on Monday.
     closes = {"2014-06-04": 92.12, "2014-06-05": 92.48, "2014-06-06": 92.22, "2014-06-09": 93.70, "2014-06-10": 94.25}

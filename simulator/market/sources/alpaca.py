@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any
 
@@ -17,8 +18,8 @@ import numpy as np
 
 from simulator.errors import DataError, UsageError
 from simulator.keys import read_key, scrub
-from simulator.market.bars import instant
-from simulator.market.calendar import NEW_YORK, day_number
+from simulator.market.bars import instant, moment
+from simulator.market.calendar import NEW_YORK, day_number, sessions
 from simulator.market.table import PRICES, BarTable, absorb_rounding, daily_table
 
 SOURCE = "alpaca"
@@ -27,6 +28,16 @@ TIMEOUT_S = (10.0, 60.0)
 """To connect, and between bytes. alpaca-py itself would wait for ever."""
 
 COLUMNS = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Bars of days or of so many `minutes`, `adjusted` for splits and dividends or as traded, from the tape `feed`:
+    ``sip`` or ``iex``, by default the consolidated one for days and the best that the plan has for minutes."""
+
+    adjusted: bool = True
+    minutes: int | None = None
+    feed: str | None = None
 
 
 def keys() -> tuple[str, str]:
@@ -45,17 +56,15 @@ def fetch(
     *,
     url: str | None = None,
     pair: tuple[str, str] | None = None,
-    adjusted: bool = True,
-    minutes: int | None = None,
+    wanted: Wanted = Wanted(),
 ) -> list[BarTable]:
-    """Tables of `symbols` from `first` to `last`, both included, of days or of so many `minutes`; `say` gets a line per
-    symbol.
+    """Tables of `symbols` from `first` to `last`, both included; `say` gets a line per symbol.
 
     `url` replaces Alpaca's address (it speaks the same API there), `pair` the key and secret of the environment: who
     gives it asks again by itself where there was no answer, alpaca-py does not, and gets no table of a symbol that
-    has no bars. Prices are `adjusted` for splits and
-    dividends, or as they were traded. Raises UsageError without alpaca-py or keys, DataError when Alpaca refuses, has
-    nothing or cannot be reached. Keys appear in no message.
+    has no bars. Days as they were traded are asked until the close of `last`: a plan that has not its last minutes
+    yet refuses, and answers with no part of it. Raises UsageError without alpaca-py or keys, DataError when Alpaca
+    refuses, has nothing or cannot be reached. Keys appear in no message.
     """
     client = _client(*(pair or keys()), url)
     if pair is not None:
@@ -64,12 +73,12 @@ def fetch(
     with closing(client._session):
         for symbol in symbols:
             say(f"{symbol} from Alpaca")
-            bars = _ask(client, symbol, first, last, adjusted, minutes)
+            bars = _ask(client, symbol, first, last, wanted)
             if not bars and pair is not None:
                 continue
             if not bars:
                 raise DataError(f"Alpaca has no bars for {symbol} from {first} to {last}")
-            tables.append(to_table(symbol, bars, minutes))
+            tables.append(to_table(symbol, bars, wanted.minutes))
     return tables
 
 
@@ -107,22 +116,26 @@ def _client(key: str, secret: str, url: str | None) -> Any:
     return client
 
 
-def _ask(
-    client: Any, symbol: str, first: date, last: date, adjusted: bool, minutes: int | None
-) -> list[Mapping[str, Any]]:
+def _ask(client: Any, symbol: str, first: date, last: date, wanted: Wanted) -> list[Mapping[str, Any]]:
     from alpaca.common.exceptions import APIError
     from alpaca.data.enums import Adjustment, DataFeed
     from alpaca.data.requests import StockBarsRequest
     from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
     from requests.exceptions import RequestException
 
+    days = wanted.minutes is None
+    step = TimeFrame.Day if wanted.minutes is None else TimeFrame(wanted.minutes, TimeFrameUnit.Minute)
+    end = datetime.combine(last, time(12 if days else 23), NEW_YORK)  # days are dated at midnight
+    if days and not wanted.adjusted and len(on := sessions(last, last)):
+        end = moment(int(on.closes_at[0]))
+    feed = wanted.feed or ("sip" if days else None)
     question = StockBarsRequest(
         symbol_or_symbols=symbol,
-        timeframe=TimeFrame.Day if minutes is None else TimeFrame(minutes, TimeFrameUnit.Minute),
+        timeframe=step,
         start=datetime.combine(first, time(0), NEW_YORK),
-        end=datetime.combine(last, time(12 if minutes is None else 23), NEW_YORK),  # days are dated at midnight
-        adjustment=Adjustment.ALL if adjusted else Adjustment.RAW,
-        feed=DataFeed.SIP if minutes is None else None,  # of the last minutes: the best that the plan has
+        end=end,
+        adjustment=Adjustment.ALL if wanted.adjusted else Adjustment.RAW,
+        feed=None if feed is None else DataFeed(feed),
     )
     try:
         answer = client.get_stock_bars(question)
