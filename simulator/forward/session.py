@@ -164,7 +164,7 @@ class Session:
             for due in self.wakes():
                 if (due.at, due.why) not in self.done:
                     await self._wait(due)
-                    await self._do(due)
+                    await (self._do(due) if self.watch is None else self.watch.beat_while(self._do(due)))
             why = f"the end of {self.last}"
         except StoppedError as error:
             why = error.found
@@ -231,7 +231,7 @@ class Session:
             now = await self._tick()
             if self.watch is not None:
                 self.watch.look(now, f"{due.why} {due.name}, {say_time(at)}")
-            await self._settle_all()
+            await (self._settle_all() if self.watch is None else self.watch.beat_while(self._settle_all()))
             if now >= at:
                 return
             if self.answering is not None and self.staging.waiting and await self.answering(self.staging):
@@ -400,8 +400,7 @@ class Session:
         """Ask, decide and order at `name` in every account; those that have decided go on where they were."""
         self._record("forward.asked", at, None, {"name": name, "clock": self._now().isoformat()})
         try:
-            asked = self._deliberate(at, name)
-            held = await (asked if self.watch is None else self.watch.beat_while(asked))
+            held = await self._deliberate(at, name)
             decided_at = await self._tick()
         except (StoppedByUserError, StoppedError):
             raise
@@ -479,8 +478,7 @@ class Session:
             past = tuple(one for one in trader.state.journal if one.as_of < when)
             book, told, deciding = trader.book(held.known, account), held.opinion, strategy_at(trader.strategy, point)
             if isinstance(deciding, Consults):
-                advice = deciding.consult(held.known.snapshot, held.opinion, book, past)
-                told = await (advice if self.watch is None else self.watch.beat_while(advice))
+                told = await deciding.consult(held.known.snapshot, held.opinion, book, past)
             first = trader.state.orders - (len(newest.orders) if newest and trader.state.decided_at(when) else 0)
             intent = plan(held.known.snapshot, deciding, book, past, self.rules, told, first, revision)
             why = await self._refuse_entries(trader)

@@ -1,7 +1,7 @@
 """Watch over a loop: its log and heartbeat, alerts, the switches others throw, and what an account may lose in a day.
 
 each poll   look ──► kill switch, SIGTERM: StoppedError      a beat, when one is due
-each ask    beat_while(models answer) ──► beats
+each wait   beat_while(models, broker) ──► beats
 each point  refuse_entries ──► paused, day's loss spent ──► without_entries(intent): exits alone
 anything    tell ──► log       alert ──► log, store, channels
 """
@@ -30,6 +30,9 @@ from simulator.trading.orders import Ticket
 from simulator.workspace import Workspace
 
 T = TypeVar("T")
+
+LONGEST_S = 3600.0
+"""Seconds that one piece of work may take before the heart stops."""
 
 Record = Callable[[str, datetime, str, Mapping[str, Any]], None]
 """Puts an event ``forward.<kind>`` into the store: kind, instant, account or empty, payload."""
@@ -181,12 +184,14 @@ class Watch:
             self.alert("disk", f"no heartbeat can be written in {self.workspace.logs}", now)
 
     async def beat_while(self, work: Awaitable[T]) -> T:
-        """Return what `work` does; the heart beats meanwhile: a council may be asked for minutes."""
-        task = asyncio.ensure_future(work)
+        """Return what `work` does; the heart beats meanwhile, for an hour at most: models may take minutes, and so may
+        every attempt at a broker that does not answer. What takes longer hangs."""
+        task, until = asyncio.ensure_future(work), self._clock() + LONGEST_S
         try:
             while not task.done():
                 await asyncio.wait([task], timeout=self.settings.heartbeat_s)
-                self.beat(self._state, self._now)
+                if self._clock() < until:
+                    self.beat(self._state, self._now)
         finally:
             task.cancel()
         return task.result()

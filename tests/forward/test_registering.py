@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from simulator.analysis.registering import read_backtest
 from simulator.config import load_config, override_config
 from simulator.errors import UsageError
 from simulator.evidence.verify import Verified, open_run
+from simulator.forward.registration import as_begun, register
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.identity import code_digest
 from simulator.runs.registering import make_registration
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
 from simulator.stats.metrics import PERIODS
+from simulator.store.database import Store
 from simulator.workspace import find_workspace
 
 SPEC = RunSpec("sma_cross", ("SPY", "QQQ"), date(2023, 1, 3), parameters={"fast": 5, "costs.slippage_bps": 3})
@@ -91,3 +93,18 @@ def test_a_registration_is_made_of_a_run_and_starts_with_the_weights_of_its_back
     for words, refuse in refused.items():
         with pytest.raises(UsageError, match=words):
             refuse()
+
+
+def test_after_an_upgrade_the_same_words_find_the_test_they_began(workspace: Path) -> None:
+    place = find_workspace(workspace)
+    config = load_config(place.config)
+    with open_gateway(SPEC, place, config) as asking:
+        loaded = load_strategy(SPEC.strategy, place.strategies, asking, SPEC.own, 2)
+    made = make_registration(SPEC, loaded, config, {"COUNCIL": "PA1"}, AT, 1.0)
+    with Store(workspace / "sim.db") as store:
+        begun, _ = register(replace(made, code="of the version before"), place.reports, store)
+    assert made.id != begun.id
+    later = make_registration(SPEC, loaded, config, {"COUNCIL": "PA1"}, AT + timedelta(days=9), 1.0)
+    assert as_begun(later, place.reports).id == begun.id
+    other = make_registration(SPEC, loaded, config, {"COUNCIL": "PA1"}, AT, 2.0)
+    assert as_begun(other, place.reports) == other  # another edge is another test

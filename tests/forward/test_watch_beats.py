@@ -1,4 +1,4 @@
-"""The heart of a loop beats while it waits for models, and says so to the service manager."""
+"""The heart of a loop beats while it waits for models and brokers, and says so to the service manager."""
 
 from __future__ import annotations
 
