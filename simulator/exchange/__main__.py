@@ -17,6 +17,7 @@ from simulator.exchange.script import DEEDS, play, read_lines
 from simulator.exchange.server import listen, make_app, make_server
 from simulator.market.calendar import parse_date
 from simulator.market.load import load_bars
+from simulator.market.news import load_news
 from simulator.printing import guard_streams, say
 
 HISTORY = 260
@@ -29,6 +30,7 @@ BEFORE_OPEN = 90 * 60 * 1_000_000_000
 def parse_options(words: Sequence[str] | None) -> argparse.Namespace:
     options = argparse.ArgumentParser(prog="python -m simulator.exchange", description=__doc__)
     options.add_argument("--bars", type=Path, default=Path("data"), metavar="DIR", help="folder of bars (default data)")
+    options.add_argument("--news", type=Path, metavar="DIR", help="folder of headlines (default: news in that of bars)")
     options.add_argument("--symbols", default="SPY,QQQ", help="what is listed (default SPY,QQQ)")
     options.add_argument("--from", dest="first", default="2024-01-02", metavar="DATE", help="first session")
     options.add_argument("--to", dest="last", metavar="DATE", help="last session (default: the last of the bars)")
@@ -57,6 +59,7 @@ def open_exchange(given: argparse.Namespace) -> Wire:
     begins = int(loaded.bars.opens_at[loaded.start]) - BEFORE_OPEN
     exchange = Exchange(loaded.bars, begins, given.cash, given.slippage, Faults(seed=given.seed))
     script = [*given.fault, *(read_lines(given.script) if given.script else [])]
+    exchange.news = load_news(given.news or given.bars / "news")
     play(exchange, script)
     about = f"{loaded.bars.digest} {begins} {given.cash} {given.slippage} {given.seed} {script}"
     journal = None if given.journal is None else Journal(given.journal, about)

@@ -21,11 +21,13 @@ from simulator.exchange.exchange import Exchange
 from simulator.exchange.orders import Refusal
 from simulator.exchange.prices import MINUTE, Prices
 from simulator.exchange.rest import Asked, Wire, parse_instant
+from simulator.market.bars import instant
 from simulator.market.calendar import DAY, NEW_YORK
 
 STEPS = {"min": MINUTE, "t": MINUTE, "hour": 60 * MINUTE, "h": 60 * MINUTE, "day": DAY, "d": DAY}
 ADJUSTMENTS = ("raw", "split", "dividend", "all")
 LARGEST_PAGE = 10_000
+LARGEST_NEWS_PAGE = 50
 DELAY = 15 * MINUTE
 """Of the consolidated tape, on a free plan."""
 
@@ -173,6 +175,34 @@ def _actions(exchange: Exchange) -> Iterator[tuple[str, str, str, Item]]:
             yield "reverse_split", one.symbol, day, {**rates, "old_cusip": "", "new_cusip": ""}
 
 
+def headlines(wire: Wire, asked: Mapping[str, str]) -> tuple[list[Item], str | None]:
+    """Return the headlines published by now, newest first unless asked otherwise, and the token of the next page."""
+    now, limit = wire.exchange.now, asked.get("limit", "10")
+    if not limit.isdigit() or not 1 <= int(limit) <= LARGEST_NEWS_PAGE:
+        raise Refusal(400, f"invalid limit: must be between 1 and {LARGEST_NEWS_PAGE}")
+    start = parse_instant(asked["start"]) if "start" in asked else 0
+    end = min(parse_instant(asked["end"]) if "end" in asked else now, now)
+    symbols = {one for one in asked.get("symbols", "").upper().split(",") if one}
+    listed = sorted(enumerate(wire.exchange.news, 1), key=lambda one: one[1].published_at)
+    found = [
+        (own, one, at)
+        for own, one in (listed if asked.get("sort") == "asc" else listed[::-1])
+        if start <= (at := instant(one.published_at)) <= end and (not symbols or symbols & {*one.symbols})
+    ]
+    token = asked.get("page_token", "")
+    done = int(token) if token.isdigit() else 0
+    upto = done + int(limit)
+    page: list[Item] = [
+        {
+            "id": own, "headline": one.headline, "source": one.source, "symbols": list(one.symbols),
+            "created_at": forms.utc(at), "updated_at": forms.utc(at),
+            "author": "", "summary": "", "content": "", "url": None, "images": [],
+        }
+        for own, one, at in found[done:upto]
+    ]  # fmt: skip
+    return page, str(upto) if upto < len(found) else None
+
+
 def data_routes(wire: Wire) -> list[Route]:
     """Return the routes of the data interface."""
     sources: dict[str, Source] = {"bars": bars_of, "trades": trades_of, "quotes": quotes_of}
@@ -208,8 +238,9 @@ def data_routes(wire: Wire) -> list[Route]:
         found = corporate_actions(wire, dict(asked.request.query_params))
         return JSONResponse({"corporate_actions": found, "next_page_token": None})
 
-    async def news(_: Asked) -> Response:
-        return JSONResponse({"news": [], "next_page_token": None})
+    async def news(asked: Asked) -> Response:
+        found, token = headlines(wire, dict(asked.request.query_params))
+        return JSONResponse({"news": found, "next_page_token": token})
 
     table = [
         ("/v2/stocks/snapshots", snapshots), ("/v2/stocks/{symbol}/snapshot", one_snapshot),

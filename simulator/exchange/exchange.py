@@ -7,7 +7,7 @@ advance(to) ──► bar after bar: open (fills), close (fills, marks), end of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
@@ -23,6 +23,7 @@ from simulator.exchange.orders import Order, Refusal, read_order, replace_order
 from simulator.exchange.prices import Prices, Split
 from simulator.market.bars import Bars
 from simulator.market.calendar import DAY
+from simulator.market.news import News
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.fills import commission_of
 
@@ -57,6 +58,7 @@ class Exchange:
     splits : new shares for old ones; holdings are multiplied at their instants, open orders stay as they are
     rules : costs and rules of fills in place of `slippage_bps`: slippage is in the price, commission beside it
     accounts : by key id; any key opens one
+    news : headlines, each told from its publication on
     told : events of orders so far
     refused : deeds of a script that could not be done at their instants: at, deed, why
     """
@@ -72,6 +74,7 @@ class Exchange:
     listeners: list[Listener] = field(default_factory=list)
     bar_listeners: list[BarListener] = field(default_factory=list)
     cutters: list[Callable[[PaperAccount | None], None]] = field(default_factory=list)
+    news: Sequence[News] = ()
     told: int = 0
     refused: list[dict[str, Any]] = field(default_factory=list)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from simulator.forward.feed import Actions, Source
 from simulator.forward.mode import Keys, check_address
 from simulator.forward.requests import AccessError, OneAttempt, Patience, RateLimit
 from simulator.market.calendar import MINUTE
+from simulator.market.news import News
 from simulator.market.sources import alpaca
 from simulator.market.table import DAILY, BarTable, step_of
 
@@ -27,9 +28,10 @@ def alpaca_source(
     patience: Patience = Patience(),  # noqa: B008 - frozen
     frequency: str = DAILY,
     feed: str | None = None,
+    news: bool = False,
 ) -> Source:
     """Return Alpaca's data, or those of a rehearsal exchange at `url`, asked with `keys`, again where that fails; bars
-    come from the tape `feed`.
+    come from the tape `feed`, headlines where `news` are wanted.
 
     Raises DataError for a `frequency` other than days and whole minutes.
     """
@@ -58,7 +60,34 @@ def alpaca_source(
     def actions(symbols: Sequence[str], first: date, last: date) -> Actions:
         return again(lambda: fetch_actions(keys, symbols, first, last, url))
 
-    return Source(bars, actions, frequency)
+    def headlines(symbols: Sequence[str], first: datetime, last: datetime) -> Sequence[News]:
+        return again(lambda: fetch_headlines(keys, symbols, first, last, url))
+
+    return Source(bars, actions, frequency, headlines if news else None)
+
+
+def fetch_headlines(
+    keys: Keys, symbols: Sequence[str], first: datetime, last: datetime, url: str | None = None
+) -> list[News]:
+    """Return the headlines on `symbols` published from `first` to `last`. Raises BrokerError."""
+    from alpaca.data.historical.news import NewsClient
+    from alpaca.data.requests import NewsRequest
+
+    client = NewsClient(keys.key, keys.secret, raw_data=True, url_override=url)
+    asked = NewsRequest(symbols=",".join(symbols), start=first, end=last, include_content=False)
+    with closing(OneAttempt(RateLimit(), Patience(), local=url is not None)) as session:
+        client._session = session
+        found: Any = client.get_news(asked)
+    try:
+        return [
+            News(
+                datetime.fromisoformat(one["created_at"]), " ".join(str(one["headline"]).split()),
+                tuple(sorted(map(str, one["symbols"]))), str(one["source"]),
+            )
+            for one in found.get("news", ()) if str(one["headline"]).strip()
+        ]  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise BrokerError(f"the broker's headlines are not understood: {error}") from None
 
 
 def fetch_actions(keys: Keys, symbols: Sequence[str], first: date, last: date, url: str | None = None) -> Actions:

@@ -26,8 +26,14 @@ from simulator.market.bars import NUMBERS, Bars, Snapshot, instant
 from simulator.market.calendar import NEW_YORK, day_number
 from simulator.market.events import COLUMNS as EVENT_COLUMNS
 from simulator.market.fetch import last_complete_session
+from simulator.market.news import News, load_news
 from simulator.market.sources import files
 from simulator.market.table import DAILY, PRICES, BarTable, step_of
+
+ASKED = "news-asked.txt"
+"""Holds the instant up to which headlines were asked for."""
+NEWS_BACK = timedelta(days=8)
+"""Time that headlines are asked back: a day more than strategies look at."""
 
 Fetch = Callable[[Sequence[str], date, date], Sequence[BarTable]]
 """Tables of symbols from one day to another, both included: one a symbol, as they were traded."""
@@ -50,13 +56,18 @@ FetchActions = Callable[[Sequence[str], date, date], Actions]
 """Corporate actions of symbols that go ex from one day to another, both included."""
 
 
+FetchNews = Callable[[Sequence[str], datetime, datetime], Sequence[News]]
+"""Headlines on symbols that were published from one instant to another, both included."""
+
+
 @dataclass(frozen=True)
 class Source:
-    """Source of market data: bars as they were traded, and corporate actions."""
+    """Source of market data: bars as they were traded, corporate actions, and headlines where it tells any."""
 
     bars: Fetch
     actions: FetchActions = no_actions
     frequency: str = DAILY
+    news: FetchNews | None = None
 
 
 @dataclass(eq=False)
@@ -65,7 +76,7 @@ class RecordedFeed:
 
     What is there is not asked again, so that a later restatement changes nothing that was decided on; what is new is
     appended. `load` reads the files: the argument is the instant, and the splits that hold by then. `tables` are those
-    that need not be read again, as they stand on disk.
+    that need not be read again, as they stand on disk; `headlines` get those that the source tells.
     """
 
     symbols: Sequence[str]
@@ -74,6 +85,7 @@ class RecordedFeed:
     source: Source
     load: Callable[[datetime, Sequence[Split]], Known]
     tables: dict[Path, BarTable] = field(default_factory=dict)
+    headlines: list[News] | None = None
     _asked: date | None = None
     _kept: tuple[int, int] = (-1, -1)
     _dividends: Mapping[tuple[str, date], float] = field(default_factory=dict)
@@ -86,19 +98,42 @@ class RecordedFeed:
         if self._asked != today:
             self._ask_actions(today)
         self._record(as_of, last_complete_session(as_of, timedelta(0)) if self._daily else today)
+        asked_news = self._ask_headlines(as_of)
         known = self.load(as_of, [one for one in self.splits() if one.session <= today])
         self._keep(known.snapshot)
+        if asked_news:  # once they are kept
+            write_file(self.folder / ASKED, as_of.isoformat().encode())
         return known
+
+    def _ask_headlines(self, as_of: datetime) -> bool:
+        """Ask what has been published; return True where that was done. A headline that is told late counts from the
+        first instant that saw it, here and in a replay."""
+        if self.headlines is None or self.source.news is None:
+            return False
+        if not self.headlines:
+            self.headlines.extend(load_news(self.folder / "news"))
+        path = self.folder / ASKED
+        before = datetime.fromisoformat(read_text(path)) if path.is_file() else None
+        if before is not None and as_of <= before:
+            return False
+        there = {(one.headline, one.symbols) for one in self.headlines}
+        for one in self.source.news(self.symbols, as_of - NEWS_BACK, as_of):
+            if (one.headline, one.symbols) not in there:
+                late = before is not None and one.published_at <= before
+                self.headlines.append(replace(one, published_at=as_of) if late else one)
+        self.headlines.sort(key=lambda one: (one.published_at, one.headline))
+        return True
 
     def _keep(self, snapshot: Snapshot) -> None:
         """Keep the headlines and events that were known beside the bars, as the workspace keeps them in ``data/``."""
-        count = len(snapshot.news), len(snapshot.events)
+        news = snapshot.news if self.headlines is None else self.headlines
+        count = len(news), len(snapshot.events)
         if count == self._kept:
             return
         headlines = [
             json.dumps({"published_at": one.published_at.isoformat(), "headline": one.headline,
                         "symbols": list(one.symbols), "source": one.source}) + "\n"
-            for one in snapshot.news
+            for one in news
         ]  # fmt: skip
         text = io.StringIO(newline="")
         rows = csv.writer(text, lineterminator="\n")

@@ -80,6 +80,8 @@ class Forward(Section):
     bars_feed: Literal["sip", "iex"] | None = None
     """Tape that bars come from: empty for the consolidated one (sip) of days and the best that the plan has of minutes.
     Alpaca's free plan refuses the last 15 minutes of sip; iex is one exchange."""
+    news: Literal["workspace", "broker"] = "workspace"
+    """Headlines that models are shown: those of ``data/news``, or the broker's on the symbols, kept as they came."""
     bars_wait_minutes: float = Field(default=20.0, ge=0, le=120)
     """Minutes after its close that a point waits for the newest bar, within the day no longer than a bar; then the
     point is passed over, never decided on the bar before."""
@@ -111,7 +113,16 @@ class Forward(Section):
     def terms(self) -> dict[str, object]:
         """Settings that change what is decided or ordered."""
         asked = self.approval or ("required" if self.mode == "live" else "none")
-        kept = ("mode", "daily_loss", "late", "bars_feed", "bars_wait_minutes", "stale_quote_s", "approval_minutes")
+        kept = (
+            "mode",
+            "daily_loss",
+            "late",
+            "news",
+            "bars_feed",
+            "bars_wait_minutes",
+            "stale_quote_s",
+            "approval_minutes",
+        )
         return {**{name: getattr(self, name) for name in kept}, "approval": asked}
 
     def approval_share(self, mode: str) -> float | None:

@@ -21,11 +21,12 @@ from simulator.errors import DataError, LLMError, UsageError
 from simulator.evidence.writer import session_ends
 from simulator.forward import payloads
 from simulator.forward.books import Split
-from simulator.forward.feed import adjusted, input_digests
+from simulator.forward.feed import ASKED, adjusted, input_digests
 from simulator.llm.providers.offline import Offline
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.market.load import available
+from simulator.market.news import load_news
 from simulator.replay.run import Replayed, replay_strategy
 from simulator.runs.accounts import COUNCIL, replay_accounts
 from simulator.runs.forward import as_traded, members_of
@@ -263,6 +264,8 @@ def replay_again(
         inputs = load_inputs(spec.symbols, spec.first, last, strategy.window, points, there, config).inputs
         shown = adjusted(inputs.bars, splits), adjusted(inputs.context, splits)
         inputs = replace(inputs, bars=shown[0], context=shown[1])
+        if (data / ASKED).is_file():  # headlines were the broker's, as it told them then
+            inputs = replace(inputs, news=load_news(data / "news"))
         try:
             own = next(name for name, one in members_of(strategy, config).items() if one is strategy)
             begins = (cash or {}).get(own, config.accounts.cash)

@@ -41,6 +41,7 @@ from simulator.forward.settings import load_settings
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import day_of, sessions
 from simulator.market.load import Loaded, load_bars
+from simulator.market.news import load_news
 from simulator.market.table import DAILY
 from simulator.number_format import counted
 from simulator.rehearsal.answers import PERSON, answer_by_script, parse_answers, wait_for_person
@@ -139,7 +140,8 @@ class Rehearsal:
         rules = ExecutionRules.from_config(self.config.risk, self.config.costs)
         # As at a paper account: own books charge commission, by replay's rules.
         rules = replace(rules, commission_per_share=0.0, commission_bps=0.0, commission_min=0.0)
-        return Exchange(loaded.bars, begins, self.config.accounts.cash, rules=rules)
+        news = load_news(self.workspace.news)
+        return Exchange(loaded.bars, begins, self.config.accounts.cash, rules=rules, news=news)
 
 
 @dataclass
@@ -209,10 +211,9 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
         address = opened.enter_context(exchange_at(rehearsal, url))
         clock = Conductor(address)
 
-        data = alpaca_source(
-            make_rehearsal_keys("DATA"), address, PATIENCE, rehearsal.loaded.bars.frequency,
-            load_settings(workspace.config).bars_feed,
-        )  # fmt: skip
+        own, frequency = load_settings(workspace.config), rehearsal.loaded.bars.frequency
+        keys = make_rehearsal_keys("DATA")
+        data = alpaca_source(keys, address, PATIENCE, frequency, own.bars_feed, own.news == "broker")
 
         def broker(name: str) -> ForwardBroker:
             keys, number = make_rehearsal_keys(name), registration.accounts[name]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from simulator.market.calendar import NEW_YORK, day_number, day_of, sessions
 from simulator.market.events import load_events
 from simulator.market.fetch import last_complete_session
 from simulator.market.load import available, load_bars
-from simulator.market.news import load_news
+from simulator.market.news import News, load_news
 from simulator.market.table import DAILY, BarTable, step_of
 from simulator.runs.accounts import COUNCIL
 from simulator.runs.cash_return import with_cash_return
@@ -90,13 +90,14 @@ def open_session(
         begin = _sessions_before(spec.first, loaded.strategy.window)
         source = fetch if isinstance(fetch, Source) else Source(fetch)
         tables: dict[Path, BarTable] = {}
-        marks: dict[str, float] = {}
-        load = _loader(spec, begin, folder / "data", workspace, config, source.frequency == DAILY, tables, marks)
+        headlines: list[News] | None = [] if source.news is not None and seats_of(loaded.strategy) else None
+        shared, daily = Shared(tables, headlines), source.frequency == DAILY
+        load, marks = _loader(spec, begin, folder / "data", workspace, config, daily, shared), shared.marks
         # Beside intraday bars the cash instrument has its days in the workspace.
         symbols = dict.fromkeys(
             (*spec.symbols, *([config.assets.cash_instrument] if source.frequency == DAILY else ()))
         )
-        feed = RecordedFeed(tuple(symbols), begin, folder / "data", source, load, tables)
+        feed = RecordedFeed(tuple(symbols), begin, folder / "data", source, load, tables, headlines)
         registered = datetime.fromisoformat(registration.registered_at) - SETTLE
         opening = min(registered, datetime.combine(spec.first, time(), NEW_YORK))
         if last_complete_session(opening, timedelta(0)) >= begin:  # within a session its bar is still to come
@@ -140,6 +141,16 @@ def exchange_of(events: Sequence[Event]) -> str | None:
     return next((one.payload["exchange"] for one in reversed(events) if "exchange" in one.payload), None)
 
 
+@dataclass(frozen=True)
+class Shared:
+    """Knowledge that feed and loader share: `tables` by file, `headlines` the broker told (None: those of the workspace
+    count), `marks` the last closes before the first session."""
+
+    tables: dict[Path, BarTable]
+    headlines: list[News] | None
+    marks: dict[str, float] = field(default_factory=dict)
+
+
 def _loader(
     spec: RunSpec,
     begin: date,
@@ -147,15 +158,15 @@ def _loader(
     workspace: Workspace,
     config: Config,
     daily: bool,
-    kept: Mapping[Path, BarTable],
-    marks: dict[str, float],
+    shared: Shared,
 ) -> Callable[[datetime, Sequence[Split]], Known]:
-    """Return the function that reads recorded bars as a replay of the same sessions does; `marks` gets the last closes
-    before them."""
+    """Return the function that reads recorded bars as a replay of the same sessions does."""
+    kept, marks = shared.tables, shared.marks
     midnight = datetime.combine(spec.first, time(), NEW_YORK)
     context = (config.assets.cash_instrument, *config.assets.context)
     folders = (data, *workspace.bar_folders)
-    events, news = load_events(workspace.events), load_news(workspace.news)
+    events = load_events(workspace.events)
+    news: Sequence[News] = load_news(workspace.news) if shared.headlines is None else shared.headlines
 
     def load(as_of: datetime, splits: Sequence[Split]) -> Known:
         today = as_of.astimezone(NEW_YORK).date()

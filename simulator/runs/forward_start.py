@@ -228,7 +228,8 @@ class Loop:
         poll_s, rehearsed = self.settings.poll_s, self.url is not None
         clock = BrokerClock(ask_time, lambda now: watch.look(now), poll_s, hints.changed, rehearsed=rehearsed)
         frequency = str(test.terms.get("bars", DAILY))
-        source = alpaca_source(self.keys[leading.name], self.url, patience, frequency, self.settings.bars_feed)
+        news = self.settings.news == "broker"
+        source = alpaca_source(self.keys[leading.name], self.url, patience, frequency, self.settings.bars_feed, news)
         mode = "rehearsal" if rehearsed else self.settings.mode
         opened = open_session(self.spec, self.last, self.workspace, test, mode, accounts.__getitem__, clock, source)
         with opened as (session, loop):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -337,3 +338,25 @@ def test_another_secret_is_refused(client: TradingClient, exchange: Running) -> 
     client.get_account()
     other = TradingClient(client._api_key, "wrong", paper=True, url_override=exchange.url)
     assert refusal(other.get_account)[0] == 401
+
+
+def test_headlines_are_told_from_their_publication_on_page_by_page(serve: Serve, tmp_path: Path) -> None:
+    from alpaca.data.historical.news import NewsClient
+    from alpaca.data.requests import NewsRequest
+
+    rows = [f"2024-01-02T0{hour}:{minute:02}:00-05:00,Headline {hour}:{minute:02},{'SPY' if minute % 2 else 'QQQ'},wire"
+            for hour in (7, 9) for minute in range(60)]  # fmt: skip
+    (tmp_path / "made.csv").write_text("\n".join(["published_at,headline,symbols,source", *rows, ""]))
+    with serve("--from", "2024-01-02", "--news", str(tmp_path)) as running:
+        client = NewsClient("key", "secret", url_override=running.url)
+
+        def titles(**asked: Any) -> list[str]:
+            return [one.headline for one in client.get_news(NewsRequest(**asked)).data["news"]]
+
+        whole = titles(start=datetime(2024, 1, 1, tzinfo=UTC))
+        assert (len(whole), whole[0], whole[-1]) == (60, "Headline 7:59", "Headline 7:00"), "two pages, until 08:00"
+        assert len(titles(symbols="SPY", limit=50)) == 30
+        assert titles(limit=2, sort="asc") == ["Headline 7:00", "Headline 7:01"]
+        running.conduct("advance", to="2024-01-02T14:10:00Z")
+        assert titles(limit=1) == ["Headline 9:10"]
+        assert titles(limit=1, end=datetime(2024, 1, 2, 12, 30, tzinfo=UTC)) == ["Headline 7:30"]

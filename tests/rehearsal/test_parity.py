@@ -15,6 +15,7 @@ import pytest
 from simulator.forward.feed import input_digests
 from simulator.market.bars import moment
 from simulator.market.calendar import MINUTE, sessions
+from simulator.market.news import load_news
 from simulator.rehearsal.parity import _same
 from simulator.rehearsal.rehearse import Rehearsal
 from simulator.runs.spec import RunSpec
@@ -123,6 +124,31 @@ def test_minute_bars_of_two_symbols_are_the_replay_of_their_sessions(
     assert (code, found["differences"]) == (0, [])
     assert found["compared"]["fills"] >= (strategy != "momentum_desk")  # which finds nothing to trade
     assert found["compared"]["decisions"] > 10
+
+
+def test_headlines_of_the_broker_are_shown_kept_and_what_a_replay_reads(
+    rehearsed: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "workspace"
+    shutil.copytree(rehearsed[0], folder, ignore=shutil.ignore_patterns("reports", "sim.db*", "logs"))
+    news = folder / "data" / "news" / "made.csv"
+    news.parent.mkdir(exist_ok=True)
+    rows = ["2024-06-02T18:00:00-04:00,Rates stay,SPY", "2024-06-04T11:00:00-04:00,Rates fall,SPY QQQ",
+            "2024-06-04T11:00:00-04:00,Of others,XYZ"]  # fmt: skip
+    news.write_text("\n".join(["published_at,headline,symbols", *rows, ""]))
+    (folder / "config" / "forward.yaml").write_text("news: broker\n")
+    facts = folder / "strategies" / "small_council" / "strategy.yaml"
+    facts.write_text(facts.read_text().replace("drawdown_252_pct, vix]", "drawdown_252_pct, vix, news]"))
+    made = rehearse(folder, "--sessions", "3", "--symbols", "SPY,QQQ", "--strategy", "small_council")
+    news.unlink()
+    (place,) = (folder / "reports").glob("forward-*/data/news")
+    kept = load_news(place)
+    assert [one.headline for one in kept] == ["Rates stay", "Rates fall"]
+    code, found = parity(folder, made["run"])
+    assert (code, found["differences"]) == (0, [])
+    (place / "headlines.jsonl").write_text("")
+    code, found = parity(folder, made["run"])
+    assert (code, found["different"]["prompts"] > 0) == (1, True), "the prompts had them"
 
 
 def test_one_changed_byte_of_a_prompt_fails(council: tuple[Path, Show]) -> None:
