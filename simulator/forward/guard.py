@@ -70,8 +70,6 @@ class Guard:
     async def _protect(self, symbol: str, wanted: Protection, now: datetime, put: Put, tell: Tell) -> None:
         name, parts = self.state.origin.account, wanted.left(self.state.shares[symbol])
         at_work = [key for key in self.state.open_ids if self.state.tickets[key].symbol == symbol]
-        if wanted.exits and any(self.state.tickets[key].order_class != "simple" for key in at_work):
-            return  # one of several entries: each brings its own exits, and those of the whole are not known yet
         try:
             await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id, parts)
             self.again_at.pop(symbol, None)

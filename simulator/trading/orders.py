@@ -7,8 +7,8 @@
 An order holds what is wanted, in the books of a replay and at a broker alike: sizing has quantised it already. A ticket
 holds how it is asked for. Under `alpaca` a flip is two tickets, the second after the first has filled; what sells goes
 before what buys, and buys beyond the buying power wait until the sales have filled; entries with exits are brackets
-(two) or `oto` (one) at the open, one for each part that leaves at a price of its own; whole shares at the market take
-part in the opening auction.
+(two) or `oto` (one) at the open, of the whole where it leaves in parts; whole shares at the market take part in the
+opening auction.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from simulator.market.calendar import NEW_YORK, sessions
 from simulator.trading.broker import DeniedError
 from simulator.trading.execution import Profile
 from simulator.trading.model import Book, Order, OrderKind, Protect
-from simulator.trading.parts import Parts, quantities
 from simulator.trading.sizes import BORROWING_EQUITY
 
 if TYPE_CHECKING:
@@ -85,13 +84,12 @@ class Ticket:
     at_open: bool = False
 
 
-def client_order_id(origin: Origin, decided_at: datetime, symbol: str, leg: Leg, revision: int, part: int = 0) -> str:
-    """Return 40 hex digits that name one leg of one recorded intent, and of an entry that leaves in parts which of
-    them; brokers take up to 128 characters.
+def client_order_id(origin: Origin, decided_at: datetime, symbol: str, leg: Leg, revision: int) -> str:
+    """Return 40 hex digits that name one leg of one recorded intent; brokers take up to 128 characters.
 
     The same leg has the same id however often it is sent, so a retry cannot become a second order.
     """
-    parts = [origin.run, origin.account, instant(decided_at), symbol, leg, revision, *([part] if part else [])]
+    parts = [origin.run, origin.account, instant(decided_at), symbol, leg, revision]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
 
 
@@ -151,8 +149,8 @@ def as_sent(ticket: Ticket, now: datetime) -> Ticket:
     return replace(ticket, time_in_force="day") if late else ticket
 
 
-def _id(intent: Intent, origin: Origin, symbol: str, leg: Leg, part: int = 0) -> str:
-    return client_order_id(origin, intent.decision.as_of, symbol, leg, intent.revision, part)
+def _id(intent: Intent, origin: Origin, symbol: str, leg: Leg) -> str:
+    return client_order_id(origin, intent.decision.as_of, symbol, leg, intent.revision)
 
 
 def _as_it_is(intent: Intent, origin: Origin, order: Order) -> Ticket:
@@ -169,37 +167,22 @@ def _as_it_is(intent: Intent, origin: Origin, order: Order) -> Ticket:
 
 
 def _steps(intent: Intent, origin: Origin, order: Order) -> Iterator[Ticket]:
-    """Yield the ticket of `order`, or those of one that crosses zero, or leaves in parts."""
+    """Yield the ticket of `order`, or the two of one that crosses zero."""
     held, ticket = round(intent.book.positions.get(order.symbol, 0.0), 9), _as_it_is(intent, origin, order)
     left = round(held + (order.quantity or 0.0), 9)  # sums of fractions are off in the last bit
     if held * left < 0.0:
         close = replace(ticket, client_order_id=_id(intent, origin, order.symbol, "close"), quantity=-held)
         yield _simple(close)
-        entry = replace(ticket, quantity=left, after=(close.client_order_id,), at_open=True)
-        yield from _entries(intent, origin, entry, order.exits)
+        yield _entry(replace(ticket, quantity=left, after=(close.client_order_id,), at_open=True))
     elif held != 0.0:
         yield _simple(ticket)  # its exits are those of the position, which is protected anew
     else:
-        yield from _entries(intent, origin, ticket, order.exits)
-
-
-def _entries(intent: Intent, origin: Origin, ticket: Ticket, exits: Parts) -> Iterator[Ticket]:
-    """Yield the entry `ticket`, or one for each part that it leaves in, each with the whole stop: what leaves takes the
-    stop of its own shares with it."""
-    if not exits:
         yield _entry(ticket)
-        return
-    shares, part = ticket.quantity or 0.0, 0
-    prices = (*(price for _, price in exits), ticket.take_profit)
-    for size, take_profit in zip(quantities(exits, shares), prices, strict=True):
-        if size:
-            key = _id(intent, origin, ticket.symbol, "entry", part)
-            own = replace(ticket, client_order_id=key, quantity=size if shares > 0.0 else -size)
-            yield _entry(replace(own, take_profit=take_profit))
-            part += 1
 
 
 def _entry(ticket: Ticket) -> Ticket:
+    """Return the entry with the stop and the last take-profit of the whole: it is divided once it has filled. A bracket
+    for each part would be refused, for the exits of the first to fill are live beside the entry of the second."""
     exits = (ticket.stop is not None) + (ticket.take_profit is not None)
     if not exits:
         return _simple(ticket)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,29 @@ def test_a_bracket_from_the_decision_to_its_stop(market: Market, tmp_path: Path)
     assert [one["equity"] for one in days] == [100_000.0, 100_500.0, 97_000.0]
     assert [one["broker_equity"] for one in days] == [one["equity"] for one in days]
     assert [one["unexplained"] for one in days] == [0.0] * 3
+    assert test.alerts("books differ", "position unprotected", "order refused") == []
+
+
+@pytest.mark.parametrize(("first", "taken_on"), [(101.5, TUESDAY), (102.5, WEDNESDAY)])
+def test_what_has_left_in_parts_is_known_after_a_restart(
+    market: Market, tmp_path: Path, first: float, taken_on: date
+) -> None:
+    """The entry is one order, for exits of a part would refuse a second; what fills is divided at once."""
+    target = Target("A", 0.501, stop=97.0, take_profit=120.0, exits=((0.5, first),))
+    test = Test(market, tmp_path, {TUESDAY: [target]}, TUESDAY)
+    half, rest = [("limit", first, 250.0), ("stop", 97.0, 250.0)], [("limit", 120.0, 251.0), ("stop", 97.0, 251.0)]
+    for test.last in (TUESDAY, WEDNESDAY):
+        (trader,) = test.play().traders
+        gone = taken_on <= test.last
+        assert test.exits() == sorted(rest if gone else half + rest)
+        assert trader.state.shares == {"A": test.held()} == {"A": 251.0 if gone else 501.0}
+        assert trader.state.protection["A"].taken == (250.0 if gone else 0.0)
+    test.last = THURSDAY  # opens at 95, below the stop
+    (trader,) = test.play().traders
+    assert [(one.quantity, one.price) for one in trader.fills] == [
+        (501.0, 101.0), (-250.0, first), (-251.0, 95.0),
+    ]  # fmt: skip
+    assert (test.held(), test.exits(), trader.state.protection) == (0.0, [], {})
     assert test.alerts("books differ", "position unprotected", "order refused") == []
 
 
