@@ -23,6 +23,7 @@ from simulator.trading.fills import LEAST_SHARES, price_or_nan
 from simulator.trading.model import BrokerFill, Decision, Protect
 from simulator.trading.orders import Origin, Ticket, compile_orders, protections
 from simulator.trading.parts import Parts, next_price, parts_left
+from simulator.trading.sizing import on_tick
 
 FINAL = ("filled", "partly_filled", "cancelled", "rejected", "given up")
 """States in which an order stays."""
@@ -43,10 +44,11 @@ class Protection:
         """Return what leaves of the `held` shares before the rest does at `take_profit`."""
         return parts_left(self.exits, held, self.taken)
 
-    def divided(self, ratio: float) -> Protection:
-        """Return it after a split, in cents, under an id of its own."""
-        stop, take = (None if one is None else round(one / ratio, 2) for one in (self.stop, self.take_profit))
-        exits = tuple((share, round(price / ratio, 2)) for share, price in self.exits)
+    def divided(self, ratio: float, long: bool) -> Protection:
+        """Return it after a split, under an id of its own: on the tick of the new prices, never to a worse one."""
+        prices = (self.stop, self.take_profit)
+        stop, take = (None if one is None else on_tick(one / ratio, long) for one in prices)
+        exits = tuple((share, on_tick(price / ratio, long)) for share, price in self.exits)
         return Protection(stop, take, own_id(self.id, "split", ratio), exits, self.taken * ratio)
 
 
@@ -203,5 +205,5 @@ class State:
         if symbol in self.shares:
             self.shares[symbol] = round(self.shares[symbol] * ratio, 9)
         if symbol in self.protection:
-            self.protection[symbol] = self.protection[symbol].divided(ratio)
+            self.protection[symbol] = self.protection[symbol].divided(ratio, self.shares.get(symbol, 0.0) > 0.0)
             self._protecting.add(self.protection[symbol].id)

@@ -105,12 +105,14 @@ class Test:
     last: date = WEDNESDAY
     names: tuple[str, ...] = ("COUNCIL",)
     splits: Sequence[Split] = ()
+    whole_shares: bool = True
     settings: Forward = field(default_factory=Forward)
     more: dict[str, Any] = field(default_factory=dict)
     sessions: list[Session] = field(default_factory=list)
 
     def open(self, **more: Any) -> Session:
-        rules = TradingRules(Limits(2.0, 2.0, 2.0, {}), ExecutionRules(alpaca=True, whole_shares=True, min_trade=1.0))
+        execution = ExecutionRules(alpaca=True, whole_shares=self.whole_shares, min_trade=1.0)
+        rules = TradingRules(Limits(2.0, 2.0, 2.0, {}), execution)
         strategy = Script(self.plan, more.pop("fails", frozenset()))
         opened: Bars = self.market.served.call(lambda exchange: exchange.bars)
         marks = dict(zip(opened.symbols, opened.close[0].tolist(), strict=True))

@@ -14,6 +14,7 @@ from simulator.errors import UsageError
 from simulator.forward.books import Split
 from simulator.forward.market_data import Quote
 from simulator.forward.settings import Forward
+from simulator.forward.state import Protection
 from simulator.forward.switches import PAUSE, STOP, throw
 from simulator.forward.watch import StoppedError
 from simulator.market.bars import moment
@@ -87,11 +88,14 @@ def test_edge_15_when_both_exits_fill_what_is_short_then_is_closed(flat: Market,
 @pytest.mark.fault(
     "services", "a symbol is split over night", "shares are multiplied, exits priced anew before the open"
 )
-def test_edge_25_over_a_split_shares_are_multiplied_and_exits_are_priced_anew(flat: Market, tmp_path: Path) -> None:
+@pytest.mark.parametrize("orders", ["left", "cancelled"])  # what a broker does with those of old prices
+def test_edge_25_over_a_split_shares_are_multiplied_and_exits_are_priced_anew(
+    flat: Market, tmp_path: Path, orders: str
+) -> None:
     # The exchange shows prices before the split as they were traded then: at 1,000.
     bracket = Target("A", 0.5, stop=970.0, take_profit=1200.0)
     test = Test(flat, tmp_path, {TUESDAY: [bracket]}, WEDNESDAY, splits=[Split("A", WEDNESDAY, 10.0)])
-    test.script("at 2024-06-05T04:00 split A 10")
+    test.script("at 2024-06-05T04:00 split A 10" + " orders=cancelled" * (orders == "cancelled"))
     test.play()
     assert test.held() == 500.0
     assert test.exits() == [("limit", 120.0, 500.0), ("stop", 97.0, 500.0)]
@@ -99,6 +103,17 @@ def test_edge_25_over_a_split_shares_are_multiplied_and_exits_are_priced_anew(fl
     assert [round(one["equity"], 6) for one in days] == [100_000.0, 100_000.0]
     assert test.alerts("books differ", "position unintended") == []
     assert test.alerts("split") == ["A 10 for 1 on 2024-06-05"]
+
+
+def test_edge_25_exits_after_a_split_are_on_the_tick_of_the_new_prices_and_never_worse() -> None:
+    def after(ratio: float, long: bool, *prices: float) -> tuple[float | None, float | None]:
+        divided = Protection(*prices, "decided").divided(ratio, long)
+        return divided.stop, divided.take_profit
+
+    assert after(10.0, True, 3.88, 5.05) == (0.388, 0.505)  # below a dollar
+    assert after(7.0, True, 97.0, 120.0) == (13.86, 17.15)
+    assert after(7.0, False, 120.0, 97.0) == (17.14, 13.85)
+    assert after(0.1, True, 0.3881, 0.5) == (3.89, 5.0)
 
 
 def test_edge_27_a_short_that_cannot_be_borrowed_is_cancelled_and_said(flat: Market, tmp_path: Path) -> None:

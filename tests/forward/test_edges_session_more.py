@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,10 +17,11 @@ from simulator.forward.clock import BrokerClock, ask_broker
 from simulator.forward.session import Session
 from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK
+from simulator.runs.forward_start import Hints
 from simulator.trading.model import Target
 
-from .conftest import Market, trading
-from .sessions import TUESDAY, WEDNESDAY, Test
+from .conftest import QUICK, Market, trading
+from .sessions import THURSDAY, TUESDAY, WEDNESDAY, Test
 
 pytestmark = pytest.mark.medium
 
@@ -79,6 +81,80 @@ def test_edge_2_an_id_that_another_order_has_stops_the_account_and_nothing_is_se
     again = test.play()  # after a restart too
     assert [one.qty for one in sent(flat, session) if one.kind == "market"] == [1000.0]
     assert "is another one" in again.traders[0].barred
+
+
+# ── what the stream does ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def listens(session: Session) -> bool:
+    stream = session.traders[0].broker.stream  # type: ignore[attr-defined]
+    return stream is not None and stream.listening.is_set()
+
+
+async def go_listening(session: Session, deaf: bool = False) -> None:
+    """Play `session` with its stream beside it, from when that listens, or where it is `deaf` is there."""
+    broker = session.traders[0].broker
+    async with Hints({"COUNCIL": broker}).running():  # type: ignore[dict-item]
+        while broker.stream is None or not (deaf or listens(session)):  # type: ignore[attr-defined]
+            await asyncio.sleep(0.01)
+        await session.go()
+
+
+STREAM = ("6 fill-twice", "7 fill-lost", "8 mute", "9 stream-cut")
+
+
+@pytest.mark.parametrize("edge", STREAM, ids=[f"edge_{one.replace(' ', '_')}" for one in STREAM])
+def test_whatever_its_stream_tells_the_session_books_each_fill_once_and_has_its_exits(
+    market: Market, tmp_path: Path, edge: str
+) -> None:
+    test = Test(market, tmp_path, {TUESDAY: [BRACKET]}, THURSDAY)
+    session, exits = test.open(), list[object]()
+    whenever_it_sleeps(session, lambda: exits.append(test.exits()))
+    with market.fault(edge.split()[1]):
+        asyncio.run(go_listening(session))
+    assert [(one.quantity, one.price) for one in session.traders[0].fills] == [(500.0, 101.0), (-500.0, 95.0)]
+    assert [one["quantity"] for one in test.events("fill")] == [500.0, -500.0]
+    assert [("limit", 120.0, 500.0), ("stop", 97.0, 500.0)] in exits
+    assert test.alerts("books differ", "position unprotected", "position unintended", "order refused") == []
+
+
+def test_edge_8_what_a_deaf_stream_held_up_is_ordered_once_it_listens(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [Target("A", 0.5)]}, WEDNESDAY)
+    session, before = test.open(), list[object]()
+    session.traders[0].broker.patience = replace(QUICK, settle_s=0.1)  # type: ignore[attr-defined]
+
+    def listen_again() -> None:
+        if test.events("intent") and not before:
+            before.extend((sent(flat, session), listens(session)))
+            flat.served.call(lambda _: flat.served.wire.faults.set({"unlistened": {"chance": 0.0}}))
+            ends = time.monotonic() + 5.0
+            while not listens(session) and time.monotonic() < ends:
+                time.sleep(0.01)
+
+    whenever_it_sleeps(session, listen_again)
+    with flat.fault("unlistened"):
+        asyncio.run(go_listening(session, deaf=True))
+    assert before == [[], False]
+    assert [(one.symbol, one.qty) for one in sent(flat, session)] == [("A", 500.0)]
+    assert test.held() == 500.0
+
+
+# ── orders ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_edge_22_no_order_has_more_digits_than_a_broker_takes_or_less_than_it_takes(
+    flat: Market, tmp_path: Path
+) -> None:
+    odd = [Target("A", 0.12345678901234567), Target("B", 1e-7)]
+    test = Test(flat, tmp_path, {TUESDAY: odd, WEDNESDAY: [Target("A", 0.06543210987654321)]}, WEDNESDAY)
+    test.whole_shares = False
+    session = test.play()
+    bought, sold = sent(flat, session)
+    assert (bought.symbol, bought.notional) == ("A", 12_345.67)
+    assert sold.qty == round(sold.qty, 9) != round(sold.qty, 8)
+    assert test.held() == pytest.approx(123.4567 - sold.qty, rel=1e-12)
+    assert [[one["symbol"] for one in intent["refused"]] for intent in test.events("intent")] == [["B"], []]
+    assert test.alerts("order refused", "books differ") == []
 
 
 def test_edge_18_what_sales_pay_for_is_bought_after_they_have_filled(flat: Market, tmp_path: Path) -> None:
