@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import click
 
-from simulator.cli.options import AS_JSON, MAX_COST, MODELS, STRATEGY, SYMBOLS, apply_options, cache_mode
+from simulator.cli.options import AS_JSON, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections, apply_options, cache_mode
 from simulator.cli.output import print_result
 from simulator.printing import say
 from simulator.report.renderers.progress import progress_bar
@@ -36,8 +37,18 @@ QUESTION = click.option("--question", metavar="TEXT", help="Your own question, o
 PLAN = click.option("--plan", is_flag=True, help="Say what it would cost, and ask nobody.")
 
 
+class WholeMeeting(InSections):
+    """`sim council run`, whose help tells the meeting from what is asked of models."""
+
+    sections: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "Meeting": ("--as-of", "--strategy", "--symbols", "--question"),
+        "Models and money": ("--models", "--max-cost", "--cache", "--plan"),
+        "Output": ("--json", "--help"),
+    }
+
+
 def _add_stage(stage: str, short_help: str) -> None:
-    @council.command(stage, help=short_help)
+    @council.command(stage, cls=WholeMeeting if stage == "run" else None, help=short_help)
     @(apply_options(of_meeting, QUESTION, PLAN) if stage == "run" else of_meeting)
     @click.pass_obj
     def command(workspace: Workspace, /, **options: Any) -> None:

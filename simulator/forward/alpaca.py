@@ -391,11 +391,16 @@ class AlpacaAccount:
         while ahead not in self._roots and ahead not in chain:
             if len(chain) == MOST_REPLACED:
                 raise BrokerError(f"replacements of order {order_id} have no beginning")
-            chain[ahead] = await self._by_id(ahead)
+            try:
+                chain[ahead] = await self._by_id(ahead)
+            except RejectedError as error:
+                if error.status != 404:
+                    raise
+                break  # the broker knows no more of it: what came before was not ours, or is long gone
             ahead = chain[ahead].replaces or ahead
         for one in reversed(chain.values()):
             self._note(one, certain=True)
-        return self._roots[order_id]
+        return self._roots.setdefault(order_id, "")
 
     async def _report(self, placed: PlacedOrder) -> OrderReport:
         """Return an order under the id by which it was sent."""
