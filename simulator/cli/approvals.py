@@ -129,43 +129,47 @@ def _answer(
     ctx: click.Context, trades: Sequence[str], action: Action, reason: str, by: str | None,
     changes: Mapping[str, float], as_json: bool,
 ) -> None:  # fmt: skip
-    """Give the same answer to `trades`, one after the other; what one is refused for does not keep the others."""
+    """Give the same answer to `trades`: where one of a run is refused, none of that run is answered."""
     from getpass import getuser
 
     from simulator.errors import SimError
-    from simulator.forward.approvals import answer, read_approvals
+    from simulator.forward.approvals import Answer, answer_together, read_approvals
     from simulator.store.database import open_store
 
-    rows, failed = [], {}
+    failed: dict[str, str] = {}
     with open_store(ctx.obj) as store:
         known = read_approvals(store)
         waiting = [one for one in known if one.state == "waiting"]
         named = [f"{one.id}:{one.version}" for one in waiting] if tuple(trades) == ("all",) else list(trades)
+        given = []
         for name in named:
             try:
-                id, version = _find(name, known)
-                rows.append(answer(store, id, version, by or getuser(), action, reason, changes))
+                found, version = _find(name, known)
+                given.append(Answer(found.id, version, by or getuser(), action, reason, changes, run=found.run))
             except SimError as error:
                 failed[name] = str(error)
+        done = [] if failed else answer_together(store, given)
+    rows = [one for one in done if not isinstance(one, SimError)]
+    failed |= {name: str(one) for name, one in zip(named, done, strict=False) if isinstance(one, SimError)}
 
     def show() -> None:
         for one in rows:
             say(f"{one.id}:{one.version}  {one.symbol} {one.state}")
         for name, why in failed.items():
             say(f"{name}: {why}")
-        if not named:
-            say("nothing waits for approval")
+        if not rows:
+            say("nothing was answered" if named else "nothing waits for approval")
 
     facts = {"answered": [asdict(one) for one in rows], "failed": failed}
     print_result(_finite(facts), as_json, lambda _: show())
     ctx.exit(1 if failed else 0)
 
 
-def _find(name: str, known: Sequence[Approval]) -> tuple[str, int]:
+def _find(name: str, known: Sequence[Approval]) -> tuple[Approval, int]:
     from simulator.errors import UsageError
 
     start, _, version = name.partition(":")
     found = [one for one in known if start and one.id.startswith(start)]
     if len(found) != 1 or not version.isdecimal():
         raise UsageError(f'no trade "{name}"', mend="`sim forward approvals` lists them as id:version")
-    return found[0].id, int(version)
+    return found[0], int(version)

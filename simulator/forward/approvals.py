@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from math import isfinite
 from typing import Any, Literal
 
@@ -185,34 +184,70 @@ def answer(
     ``quantity`` in shares, ``limit``, ``stop``, ``take_profit``, the same in every account, or ``scale``, a factor of
     the quantity in each. Raises StaleError, UsageError where a rule forbids it; nothing is recorded then.
     """
-    run = next((one.run for one in read_approvals(store) if one.id == id), None)
-    if run is None:
-        raise UsageError(f'no trade "{id}" waits for approval', mend="`sim forward approvals` lists them")
-    if action == "reject" and not reason.strip():
-        raise UsageError("a rejection has a reason", mend="give --reason")
-    if (action == "modify") != bool(changes):
-        raise UsageError("changes belong to modify, and it has some", mend=f"change one of {', '.join(CHANGEABLE)}")
-    now = store.now()
-    rehearsed = any(one.event.payload.get("rehearsed") for one in store.of_forward(run, ("forward.started",)))
-    asked = _Answer(id, version, by, action, reason, dict(changes or {}), price, None if rehearsed else now)
-    return fold({}, store.append_after_reading(run, tuple(KINDS), partial(_events_of, asked)))[id]
+    (done,) = answer_together(store, [Answer(id, version, by, action, reason, dict(changes or {}), price)])
+    if isinstance(done, SimError):
+        raise done
+    return done
 
 
 @dataclass(frozen=True)
-class _Answer:
+class Answer:
+    """Answer of a person to a trade; the fields are those of `answer`."""
+
     id: str
     version: int
     by: str
     action: Action
-    reason: str
-    changes: Mapping[str, float]
-    price: float | None
-    now: datetime | None
-    """None where the loop's clock is not this machine's."""
+    reason: str = ""
+    changes: Mapping[str, float] = field(default_factory=dict)
+    price: float | None = None
+    run: str = ""
+    """Its run, where it is known: without it the runs are searched."""
 
 
-def _events_of(given: _Answer, stored: Sequence[Stored]) -> list[Event]:
-    found, now = fold({}, stored)[given.id], given.now
+def answer_together(store: Store, answers: Sequence[Answer]) -> list[Approval | SimError]:
+    """Answer trades; returns of each how it stands then, or why it was not answered.
+
+    Those of one run are one transaction: where one is refused, none of that run is answered.
+    """
+    known = {}
+    if not all(one.run for one in answers):
+        asked = store.of_forward(None, ("approval.asked",))
+        known = {str(one.event.payload["id"]): one.run_id for one in asked}
+    runs = [one.run or known.get(one.id, "") for one in answers]
+    done: dict[str, Mapping[str, Approval] | SimError] = {}
+    for run in dict.fromkeys(runs):
+        try:
+            done[run] = _answer_run(store, run, [one for one, of in zip(answers, runs, strict=True) if of == run])
+        except SimError as error:
+            done[run] = error
+    found = [(one.id, done[run]) for one, run in zip(answers, runs, strict=True)]
+    return [its if isinstance(its, SimError) else its[id] for id, its in found]
+
+
+def _answer_run(store: Store, run: str, answers: Sequence[Answer]) -> dict[str, Approval]:
+    if len({one.id for one in answers}) < len(answers):
+        raise UsageError("a trade is answered once at a time")
+    for one in answers:
+        if one.action == "reject" and not one.reason.strip():
+            raise UsageError("a rejection has a reason", mend="give --reason")
+        if (one.action == "modify") != bool(one.changes):
+            mend = f"change one of {', '.join(CHANGEABLE)}"
+            raise UsageError("changes belong to modify, and it has some", mend=mend)
+    rehearsed = any(one.event.payload.get("rehearsed") for one in store.of_forward(run, ("forward.started",)))
+    now = None if rehearsed else store.now()  # a rehearsal's clock is not this machine's
+
+    def make(stored: list[Stored]) -> list[Event]:
+        known = fold({}, stored)
+        return [_event_of(one, known, now) for one in answers]
+
+    return fold({}, store.append_after_reading(run, tuple(KINDS), make))
+
+
+def _event_of(given: Answer, known: Mapping[str, Approval], now: datetime | None) -> Event:
+    found = known.get(given.id)
+    if found is None:
+        raise UsageError(f'no trade "{given.id}" waits for approval', mend="`sim forward approvals` lists them")
     if found.state != "waiting":
         who = f" by {found.by}" if found.by else ""
         raise StaleError(f"{found.symbol} was {found.state} meanwhile{who}")
@@ -225,13 +260,13 @@ def _events_of(given: _Answer, stored: Sequence[Stored]) -> list[Event]:
     payload |= {"reason": given.reason, "seen": found.digest, "seen_version": found.version}
     payload |= {"price": given.price, "changes": dict(given.changes)}
     if given.action == "reject":
-        return [Event("approval.refused", found.decided_at, None, payload)]
+        return Event("approval.refused", found.decided_at, None, payload)
     sizes = {name: change(one, given.changes) for name, one in found.sizes.items()}
     for name, one in sizes.items():
         if why := forbids(one, found.price_then if given.price is None else given.price):
             raise UsageError(f"{found.symbol} in {name}: {why}", mend="modify or reject it")
     payload["sizes"] = {name: to_json(asdict(one)) for name, one in sizes.items()}
-    return [Event("approval.given", found.decided_at, None, payload)]
+    return Event("approval.given", found.decided_at, None, payload)
 
 
 def change(staged: Staged, changes: Mapping[str, float]) -> Staged:

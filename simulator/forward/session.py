@@ -187,6 +187,9 @@ class Session:
                 self._record(kind, at, account, payload)
 
         now, say = self._now(), self._alert
+        if killed:
+            with suppress(SimError):
+                self.staging.withdraw(now, "the kill switch is thrown")
         work = (self._try(one, lambda it: it.stand_down(now, killed, record, say)) for one in self.traders)
         ended = await asyncio.gather(*work, return_exceptions=True)
         for trader, done in zip(self.traders, ended, strict=True):

@@ -123,6 +123,12 @@ class Staging:
             if now >= datetime.fromisoformat(one.deadline):
                 self._expire(one, f"nobody answered until {say_time(datetime.fromisoformat(one.deadline))}")
 
+    def withdraw(self, now: datetime, why: str) -> None:
+        """End every trade that waits, with `why` on record. Raises SimError."""
+        self.read(now)
+        for one in self.waiting:
+            self._expire(one, why)
+
     def _take(self, stored: Sequence[Stored]) -> None:
         self.known = fold(self.known, stored)
         self.position = max([self.position, *(one.position for one in stored)])

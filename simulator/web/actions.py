@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.errors import SimError, UsageError
-from simulator.forward.approvals import StaleError, answer
+from simulator.forward.approvals import Answer, StaleError, answer_together
 from simulator.forward.switches import PAUSE, STOP, ask_to_stop, read_heartbeats, reset, throw
 from simulator.store.database import Store
 from simulator.store.events import Event
@@ -84,26 +84,27 @@ def close(workspace: Workspace, run: str) -> str:
 
 
 def answer_all(store: Store, person: Person, answers: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Answer trades one by one; returns of each what became of it, with the reason where it was refused."""
-    done = []
-    for one in answers:
-        id = str(one.get("id", ""))
-        try:
-            now = answer(
-                store,
-                id,
-                int(one["version"]),
-                person.name,
-                one["action"],
-                str(one.get("reason", ""))[:1000],
-                {name: float(value) for name, value in (one.get("changes") or {}).items()},
-            )
-            done.append({"id": id, "ok": True, "text": f"{now.symbol} is {now.state}"})
-        except StaleError as error:
-            done.append({"id": id, "ok": False, "stale": True, "text": f"changed meanwhile: {error}"})
-        except SimError as error:
-            done.append({"id": id, "ok": False, "text": str(error)})
-    return done
+    """Answer trades together; returns of each what became of it. Where one is refused, none of its run is answered."""
+    given = [
+        Answer(
+            str(one.get("id", "")),
+            int(one["version"]),
+            person.name,
+            one["action"],
+            str(one.get("reason", ""))[:1000],
+            {name: float(value) for name, value in (one.get("changes") or {}).items()},
+        )
+        for one in answers
+    ]
+    rows: list[dict[str, Any]] = []
+    for one, now in zip(given, answer_together(store, given), strict=True):
+        if isinstance(now, StaleError):
+            rows.append({"id": one.id, "ok": False, "stale": True, "text": f"changed meanwhile: {now}"})
+        elif isinstance(now, SimError):
+            rows.append({"id": one.id, "ok": False, "text": str(now)})
+        else:
+            rows.append({"id": one.id, "ok": True, "text": f"{now.symbol} is {now.state}"})
+    return rows
 
 
 def read_answers(given: Any) -> list[Mapping[str, Any]]:

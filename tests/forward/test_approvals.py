@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from simulator.errors import UsageError
-from simulator.forward.approvals import Approval, Staged, StaleError, answer, read_approvals, write_asked
+from simulator.forward.approvals import (
+    Answer,
+    Approval,
+    Staged,
+    StaleError,
+    answer,
+    answer_together,
+    read_approvals,
+    write_asked,
+)
 from simulator.store.database import Store
 from simulator.store.events import Event
 
@@ -82,3 +91,27 @@ def test_a_change_is_kept_with_who_saw_what(store: Store) -> None:
     assert done.seen == ASKED.digest
     with pytest.raises(UsageError, match="has a reason"):
         answer(store, ASKED.id, 2, "bob", "reject")
+
+
+def test_where_one_of_a_run_is_refused_none_of_that_run_is_answered(store: Store) -> None:
+    for run, id in (("run", "b" * 12), ("other", "c" * 12)):
+        asked = replace(ASKED, id=id, symbol=id[0].upper(), run=run)
+        store.append(run, [Event("forward.started", None, None, {"rehearsed": True})])
+        store.append(run, [Event("approval.asked", asked.decided_at, None, write_asked(asked))])
+    given = [Answer(id * 12, version, "ann", "approve") for id, version in (("a", 1), ("b", 7), ("c", 1))]
+    first, second, third = answer_together(store, given)
+    assert isinstance(first, StaleError)
+    assert "B has changed" in str(first)
+    assert first is second
+    assert isinstance(third, Approval)
+    assert [(one.symbol, one.state) for one in read_approvals(store)] == [
+        ("A", "waiting"), ("B", "waiting"), ("C", "approved"),
+    ]  # fmt: skip
+    done = answer_together(store, [Answer(id * 12, 1, "ann", "approve", run="run") for id in "ab"])
+    assert [one.state for one in done if isinstance(one, Approval)] == ["approved", "approved"]
+
+
+def test_a_trade_named_twice_in_one_answer_is_refused(store: Store) -> None:
+    (first, second) = answer_together(store, [Answer(ASKED.id, 1, "ann", "approve")] * 2)
+    assert "once at a time" in str(first) == str(second)
+    assert read_approvals(store) == [ASKED]

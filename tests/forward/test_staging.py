@@ -12,6 +12,7 @@ import pytest
 from simulator.forward.approvals import answer, read_approvals
 from simulator.forward.settings import Forward
 from simulator.forward.staging import Staging
+from simulator.forward.switches import STOP, reset, throw
 from simulator.forward.watch import StoppedError
 from simulator.rehearsal.answers import answer_by_script, parse_answers
 from simulator.store.events import Event
@@ -127,3 +128,24 @@ def test_a_deadline_that_passes_while_the_loop_is_down_is_a_no(market: Market, t
     test.play()
     assert states(test) == {"A": "expired", "B": "expired"}
     assert sent(test, market) == []
+
+
+def test_the_kill_switch_ends_what_waits_at_once(market: Market, tmp_path: Path) -> None:
+    test = opened(market, tmp_path, BUY, ())
+
+    async def kill(_: Staging) -> bool:
+        throw(workspace, STOP, "enough")
+        return True
+
+    watch = test.sessions[-1].watch
+    assert watch is not None
+    workspace = watch.workspace
+    with pytest.raises(StoppedError):
+        test.play(answering=kill)
+    ended = read_approvals(test.sessions[-1].store, RUN)
+    assert {(one.symbol, one.state, one.reason) for one in ended} == {
+        (symbol, "expired", "the kill switch is thrown") for symbol in "AB"
+    }
+    reset(workspace, STOP)
+    test.play()
+    assert sent(test, market) == [], "a start afterwards orders nothing of it"
