@@ -126,6 +126,32 @@ def test_minute_bars_of_two_symbols_are_the_replay_of_their_sessions(
     assert found["compared"]["decisions"] > 10
 
 
+FLIPS = """from simulator.rules import Rule, Snapshot
+
+
+class Flips(Rule):
+    \"\"\"Long on even days, short on odd ones.\"\"\"
+
+    cadence = "daily"
+
+    def weights(self, market: Snapshot) -> dict[str, float]:
+        return dict.fromkeys(market.symbols, 0.4 if market.as_of.day % 2 == 0 else -0.4)
+"""
+
+
+@pytest.mark.parametrize("exits", [(), ("--set", "exits.stop=0.004")], ids=["plain", "stop"])
+def test_a_rule_on_minutes_that_goes_from_long_to_short_is_the_replay_of_its_sessions(
+    rehearsed: tuple[Path, str], tmp_path: Path, exits: tuple[str, ...]
+) -> None:
+    write_minutes(tmp_path / "minutes", 5)
+    (rehearsed[0] / "strategies" / "flips.py").write_text(FLIPS)
+    words = ("--bars", str(tmp_path / "minutes"), "--sessions", "3", "--symbols", "SPY,QQQ", "--strategy", "flips")
+    made = rehearse(rehearsed[0], *words, *exits)
+    code, found = parity(rehearsed[0], made["run"])
+    assert (code, found["differences"]) == (0, [])
+    assert found["compared"]["orders"] == 6  # of three days in two symbols, each through zero but the first
+
+
 def test_headlines_of_the_broker_are_shown_kept_and_what_a_replay_reads(
     rehearsed: tuple[Path, str], tmp_path: Path
 ) -> None:
