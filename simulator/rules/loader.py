@@ -16,6 +16,9 @@ from simulator.rules.base import Rule
 from simulator.rules.failure import OTHERS, StrategyError, as_strategy_error, relative_path
 from simulator.trading.strategy import Strategy, is_strategy_class
 
+MEMBERS = ("name", "cadence", "window", "reads", "opine", "decide")
+"""What the Strategy protocol declares, and a class that is derived from it has to write."""
+
 
 def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Rule | Strategy[Any]:
     """The one strategy in the Python file `path`, made with `parameters`; its name is the file's.
@@ -84,5 +87,12 @@ def _only_class(module: ModuleType, path: Path) -> Any:
             f"{kinds[0].__name__} has no method {', '.join(missing)}",
             where=f"{relative_path(path)}:{inspect.getsourcelines(kinds[0])[1]}",
             mend="write def weights(self, market) returning target weights, e.g. {'SPY': 0.6}",
+        )
+    declared = [name for name in MEMBERS if getattr(kinds[0], name, None) is getattr(Strategy, name)]
+    if declared:
+        raise StrategyError(
+            f"{kinds[0].__name__} has no {', '.join(declared)} of its own",
+            where=f"{relative_path(path)}:{inspect.getsourcelines(kinds[0])[1]}",
+            mend="give it what simulator.Strategy declares, or derive from simulator.rules.Rule",
         )
     return kinds[0]

@@ -113,6 +113,11 @@ def test_a_parameter_that_cannot_be_meant_is_refused(tmp_path, parameters, compl
         ("x = 1\n\ndef f(:\n", 3, "SyntaxError: invalid syntax"),
         ("x = 1\n", 1, "holds no strategy"),
         (
+            "from simulator import Strategy\nclass Mine(Strategy):\n    def decide(self, *given): ...\n",
+            2,
+            "has no name, cadence, window, reads, opine of its own",
+        ),
+        (
             GOOD + "\n\nclass Other(Rule):\n    def weights(self, market):\n        return {}\n",
             13,
             "holds 2 strategies",
