@@ -104,7 +104,8 @@ class Technicals:
     dollars20 : mean of close × volume of the last 20 sessions
     low20, high20 : lowest low and highest high of the last 20 sessions
     lead63 : return over 63 sessions less the benchmark's
-    support : highest swing low of the last 60 sessions below the close
+    lows : swing lows of the last 60 sessions
+    support : highest of them below the close
     """
 
     symbol: str
@@ -125,6 +126,7 @@ class Technicals:
     high20: float
     lead63: float
     support: float
+    lows: tuple[float, ...] = ()
 
 
 def read_technicals(snapshot: Snapshot, symbol: str, benchmark: str = "SPY") -> Technicals:
@@ -138,7 +140,7 @@ def read_technicals(snapshot: Snapshot, symbol: str, benchmark: str = "SPY") -> 
     low, high = snapshot.history(symbol, "low"), snapshot.history(symbol, "high")
     macd, rsi = snapshot.indicator("macd", symbol), snapshot.indicator("rsi", symbol)
     before = volume[-21:-1]
-    price = last(close)
+    price, lows = last(close), swing_lows(low)
     return Technicals(
         symbol=symbol,
         price=price,
@@ -157,7 +159,8 @@ def read_technicals(snapshot: Snapshot, symbol: str, benchmark: str = "SPY") -> 
         low20=float(low[-20:].min()) if len(low) >= 20 else math.nan,
         high20=float(high[-20:].max()) if len(high) >= 20 else math.nan,
         lead63=last(snapshot.indicator("returns", symbol, 63)) - _growth(snapshot, benchmark),
-        support=find_support(low, price),
+        support=find_support(lows, price),
+        lows=lows,
     )
 
 
@@ -170,19 +173,23 @@ def _growth(snapshot: Snapshot, benchmark: str) -> float:
     return math.nan
 
 
-def find_support(low: Floats, below: float) -> float:
-    """Return the highest swing low of the last LOOK_BACK bars under `below`; NaN where there is none.
+def swing_lows(low: Floats) -> tuple[float, ...]:
+    """Return the swing lows of the last LOOK_BACK bars, oldest first.
 
     A swing low lies under the two lows on each side, so it is known two bars later only; the two before the oldest of
     them are looked at too.
     """
     recent = np.asarray(low[-LOOK_BACK - 2 :])
-    swings = [
+    return tuple(
         float(recent[t])
         for t in range(2, len(recent) - 2)
-        if recent[t] < min(recent[t - 2], recent[t - 1], recent[t + 1], recent[t + 2]) and recent[t] < below
-    ]
-    return max(swings, default=math.nan)
+        if recent[t] < min(recent[t - 2], recent[t - 1], recent[t + 1], recent[t + 2])
+    )
+
+
+def find_support(lows: Sequence[float], entry: float) -> float:
+    """Return the highest of `lows` that lies below `entry` in cents, as limits are written; NaN where none does."""
+    return max((low for low in lows if low < entry and round(low, 2) < round(entry, 2)), default=math.nan)
 
 
 # ── screener ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -273,15 +280,16 @@ def classify(score: int) -> Recommendation:
 # ── optimizer ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def stop_price(entry: float, atr: float, support: float, most: float = USUAL.stop) -> float | None:
+def stop_price(entry: float, atr: float, lows: Sequence[float], most: float = USUAL.stop) -> float | None:
     """Return the stop of a long entry, rounded up to the cent; None where no stop within `most` of the price leaves
     half an ATR of room (the symbol is too volatile), or none in whole cents lies below the entry.
 
-    A support that is not below the entry, as after a gap, is left out, and so is one that is NaN.
+    Of the swing `lows` the highest below the entry supports it, whatever the close was: a limit may lie on one.
     """
     nearest = entry - 0.5 * atr
     widest = (1.0 - most) * entry
-    stop = min(max(entry - 2.0 * atr, widest, support if support < entry else -math.inf), nearest)
+    support = find_support(lows, entry)
+    stop = min(max(entry - 2.0 * atr, widest, -math.inf if math.isnan(support) else support), nearest)
     # The comparison is made before rounding: a stop exactly at the limit is allowed. It is false of an ATR that is NaN.
     if not stop >= widest * (1 - 1e-12):
         return None

@@ -67,9 +67,8 @@ def protect(
 ) -> HeldRecord:
     """Return stop and targets of a new position, from what was paid: never wider than the caps allow."""
     entry = trip.entry_price if trip is not None else state.book.marks[symbol]
-    support = math.nan if plan is None or plan["support"] is None else plan["support"]
     most = state.caps.stop
-    found = None if plan is None else stop_price(entry, plan["atr"], support, most)
+    found = None if plan is None else stop_price(entry, plan["atr"], plan.get("lows", ()), most)
     stop = math.ceil((1.0 - most) * entry * 100 - 1e-9) / 100 if found is None else found
     targets = [*target_prices(entry, stop, state.caps.exits)]
     bought = trip.quantity if trip is not None else shares  # the first target may be reached before the next point

@@ -60,7 +60,8 @@ class AnalysisRow(TypedDict):
 
 
 class PlanRecord(TypedDict):
-    """A trade that waits for the open: whole shares, dollars a share; `limit` None buys at the market."""
+    """A trade that waits for the open: whole shares, dollars a share; `limit` None buys at the market. `support` is
+    that of its entry, `lows` are all swing lows, for the price that will be paid."""
 
     symbol: str
     shares: int
@@ -70,6 +71,7 @@ class PlanRecord(TypedDict):
     targets: list[float]
     atr: float
     support: float | None
+    lows: NotRequired[list[float]]
     binding: str
 
 

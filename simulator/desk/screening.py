@@ -80,7 +80,7 @@ def propose(
         if class_of(t) not in ("STRONG_BUY", "BUY") or state.book.positions.get(t.symbol):
             continue
         entry, limit = entry_of(t)
-        stop = formulas.stop_price(entry, t.atr, t.support, state.caps.stop)
+        stop = formulas.stop_price(entry, t.atr, t.lows, state.caps.stop)
         if stop is None:
             vetoes.append(
                 {"rule": "stop", "symbol": t.symbol, "why": f"too volatile for a {state.caps.stop * 100:g} % stop"}
@@ -93,6 +93,7 @@ def propose(
         if found := find_vetoes(Proposal(t.symbol, size.shares, entry, stop), state):
             vetoes += [{"rule": one.rule, "symbol": one.symbol, "why": one.why} for one in found]
             continue
+        support = formulas.find_support(t.lows, entry)
         plan: PlanRecord = {
             "symbol": t.symbol,
             "shares": size.shares,
@@ -101,7 +102,8 @@ def propose(
             "stop": stop,
             "targets": [*formulas.target_prices(entry, stop, state.caps.exits)],
             "atr": t.atr,
-            "support": None if math.isnan(t.support) else t.support,
+            "support": None if math.isnan(support) else support,
+            "lows": [*t.lows],
             "binding": size.binding,
         }
         plans.append(plan)
@@ -114,11 +116,18 @@ def at_price(plan: PlanRecord, price: float, caps: Caps) -> PlanRecord | None:
     stand to each other as they did. One that waits at its limit stays as it is. None where no stop fits."""
     if plan["limit"] is not None:
         return plan
-    support = math.nan if plan["support"] is None else plan["support"]
-    stop = formulas.stop_price(price, plan["atr"], support, caps.stop)
+    lows = plan.get("lows", ())
+    stop = formulas.stop_price(price, plan["atr"], lows, caps.stop)
     if stop is None:
         return None
-    return {**plan, "entry": price, "stop": stop, "targets": [*formulas.target_prices(price, stop, caps.exits)]}
+    support = formulas.find_support(lows, price)
+    return {
+        **plan,
+        "entry": price,
+        "support": None if math.isnan(support) else support,
+        "stop": stop,
+        "targets": [*formulas.target_prices(price, stop, caps.exits)],
+    }
 
 
 def size_of(state: DeskState, symbol: str, entry: float, stop: float) -> formulas.Size:

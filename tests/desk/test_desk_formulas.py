@@ -26,6 +26,7 @@ from simulator.desk.formulas import (
     risk_score,
     signal_points,
     stop_price,
+    swing_lows,
     target_prices,
 )
 
@@ -201,7 +202,7 @@ def test_classes_at_their_edges(score, told):
     ],
 )
 def test_support(low, below, support):
-    assert find_support(np.array(low, dtype=float), below) == pytest.approx(support, nan_ok=True)
+    assert find_support(swing_lows(np.array(low, dtype=float)), below) == pytest.approx(support, nan_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -225,12 +226,20 @@ def test_support(low, below, support):
     ],
 )
 def test_stops(entry, atr, support, stop):
-    assert stop_price(entry, atr, support) == stop
+    assert stop_price(entry, atr, () if math.isnan(support) else (support,)) == stop
 
 
-@given(entry=st.floats(0.5, 1e5), fraction=st.floats(1e-5, 0.2), support=st.one_of(st.just(NAN), st.floats(0.01, 2e5)))
+@pytest.mark.parametrize(
+    ("entry", "stop"),
+    [(100.0, 98.7), (99.5, 98.7), (98.7, 97.4), (98.702, 97.4), (98.0, 97.4), (97.4, 95.4), (104.0, 102.0)],
+)
+def test_a_stop_lies_at_the_highest_swing_low_below_the_entry_even_where_the_entry_is_a_support_itself(entry, stop):
+    assert stop_price(entry, 1.0, (97.4, 98.7, 101.0)) == stop
+
+
+@given(entry=st.floats(0.5, 1e5), fraction=st.floats(1e-5, 0.2), support=st.floats(0.01, 2e5))
 def test_a_stop_is_within_3_percent_in_cents_and_below_the_entry(entry, fraction, support):
-    stop = stop_price(entry, fraction * entry, support)
+    stop = stop_price(entry, fraction * entry, (support,))
     if stop is None:
         assert fraction > 0.06 * (1 - 1e-9) or 0.5 * fraction * entry < 0.01
         return

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime
 
 import numpy as np
 import pytest
 
-from simulator.desk.holding import keep
+from simulator.desk.formulas import read_technicals
+from simulator.desk.holding import keep, protect
 from simulator.desk.records import HeldRecord
+from simulator.desk.screening import at_price, propose
 from simulator.desk.state import DeskState
 from simulator.market.bars import Bars, moment
-from simulator.market.calendar import sessions
+from simulator.market.calendar import NEW_YORK, sessions
 from simulator.trading.model import Book, RoundTrip
 
 ON = sessions(date(2024, 1, 2), date(2024, 3, 1))
@@ -85,3 +88,18 @@ def test_a_new_position_is_protected_from_what_was_paid_never_wider_than_three_p
     kept = keep(state_at(101.0), {}, (), sells=False)
     assert kept.held["A"] == {**held(), "targets": [104.5, 107.5]}
     assert keep(state_at(101.0, shares=0.0), {"A": held()}, (), sells=True).held == {}
+
+
+def test_an_entry_that_waits_at_a_support_is_protected_at_the_next_one_below(bars: Bars) -> None:
+    snapshot = bars.snapshot(datetime(2024, 6, 3, 10, tzinfo=NEW_YORK))
+    flat = DeskState(snapshot, Book(100_000.0, {}, {one: snapshot.last(one) for one in snapshot.symbols}, 100_000.0))
+    (plan,), vetoes = propose(flat, [read_technicals(snapshot, "SPY")], lambda _: "BUY")
+    assert (plan["entry"], plan["limit"], vetoes) == (513.65, 513.65, [])  # a low of May was 513.6523
+    assert (plan["support"], plan["stop"]) == (pytest.approx(507.4656, abs=1e-4), 507.47)  # two ATR below is 504.02
+    # What is paid has its own support: above the limit that low itself, as little above it half an ATR.
+    for paid, stop in ((513.65, 507.47), (513.0, 507.47), (507.4656, 501.95), (516.5, 513.66), (514.0, 511.6)):
+        marked = replace(flat, book=replace(flat.book, marks={"SPY": paid}))
+        assert protect(marked, "SPY", 1.0, None, plan)["first_stop"] == pytest.approx(stop, abs=0.011)
+    now = at_price({**plan, "limit": None}, 516.5, flat.caps)
+    assert now is not None
+    assert (now["support"], now["stop"]) == (pytest.approx(513.6523, abs=1e-4), 513.66)

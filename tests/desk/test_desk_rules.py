@@ -155,7 +155,7 @@ def test_sessions_are_those_of_the_exchange(desk, bars, left, day, clock, since)
 
 
 def test_the_binding_rule_is_the_position_wherever_the_stop_is_near_enough(flat):
-    size = position_size(100.0, stop_price(100.0, 3.0, math.nan) or 0.0, 1e5, 1e5, 0.3, 1.0, Caps())
+    size = position_size(100.0, stop_price(100.0, 3.0, ()) or 0.0, 1e5, 1e5, 0.3, 1.0, Caps())
     assert (size.shares, size.binding) == (150, "position")
     assert vetoed(replace(FINE, shares=float(size.shares)), flat) == set()
 

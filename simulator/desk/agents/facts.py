@@ -19,7 +19,9 @@ from simulator.market.calendar import NEW_YORK
 
 def show_technicals(t: Technicals) -> dict[str, Any]:
     """Return the technical state of a symbol by name."""
-    known = {name: value for name, value in asdict(t).items() if name != "symbol" and math.isfinite(value)}
+    known = {
+        name: value for name, value in asdict(t).items() if name not in ("symbol", "lows") and math.isfinite(value)
+    }
     return {
         name: round(value) if name.startswith(("volume", "dollars")) else rounded(value)
         for name, value in known.items()
@@ -54,7 +56,7 @@ def analyzer_facts(snapshot: Snapshot, t: Technicals, caps: formulas.Caps = form
     """Return what the analyzer sees of one symbol: signals, score and class by the formulas, stop, targets."""
     points = formulas.signal_points(t)
     score = formulas.confidence([*points.values()], t.lead63 > 0.0)
-    stop = formulas.stop_price(t.price, t.atr, t.support, caps.stop)
+    stop = formulas.stop_price(t.price, t.atr, t.lows, caps.stop)
     plan: dict[str, Any] = {"refused": f"too volatile for a {caps.stop * 100:g} % stop"}
     if stop is not None:
         plan = {"entry": t.price, "stop": stop, "targets": [*formulas.target_prices(t.price, stop, caps.exits)]}
@@ -74,7 +76,7 @@ def optimizer_facts(state: DeskState, plan: Mapping[str, Any], analysis: AgentRo
     book = state.book
     held = {symbol: rounded(book.weight(symbol)) for symbol in sorted(book.positions) if book.positions[symbol]}
     return {
-        "plan": rounded(dict(plan)),
+        "plan": rounded({name: value for name, value in plan.items() if name != "lows"}),
         "analysis": None if analysis is None else analysis["said"],
         "account": {
             "equity": rounded(book.equity, 2),

@@ -211,7 +211,7 @@ def calculate_indicators(state: DeskState, symbol: Symbol) -> Indicators:
     days = closed_sessions(state.snapshot)
     points = signal_points(t)
     score = confidence([*points.values()], t.lead63 > 0.0)
-    stop = stop_price(t.price, t.atr, t.support, state.caps.stop) if t.price > 0.0 else None
+    stop = stop_price(t.price, t.atr, t.lows, state.caps.stop) if t.price > 0.0 else None
     averages = [days.indicator("ema", symbol, n)[-1:].tolist() or [math.nan] for n in (12, 26)]
     return Indicators(
         symbol=symbol,
