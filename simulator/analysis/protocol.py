@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 
+from simulator.analysis.desk import HORIZON, DeskWork, read_desk
 from simulator.analysis.periods import period_returns
 from simulator.analysis.verdict import FEWEST_SESSIONS, part_after_cutoff
 from simulator.evidence.reader import Evidence
@@ -121,8 +122,23 @@ def _counterfactuals(evidence: Evidence) -> Found:
     return _by_checks(evidence, "blind", "inputs")
 
 
+def _calibration_of_desk(evidence: Evidence, desk: DeskWork) -> Found:
+    ranks, calls = desk.ranks, sum(call.outcome is not None for call in desk.calls)
+    if ranks is None or number_of(ranks.value) is None:
+        longer = _again(evidence.run, first=_later(evidence.sessions[0], -365))
+        return "not shown", "No class of an analysis has an outcome yet.", longer
+    bounds = interval(number_of(ranks.low), number_of(ranks.high), signed_ratio)
+    sentence = (
+        f"Rank correlation of the class of an analysis with the {HORIZON} sessions that followed "
+        f"{signed_ratio(number_of(ranks.value))} ({bounds}) over {counted(calls, 'analysis', 'analyses')}."
+    )
+    return "shown", sentence, "Desk"
+
+
 def _calibration(evidence: Evidence) -> Found:
     run = evidence.run
+    if (desk := read_desk(evidence)) is not None:
+        return _calibration_of_desk(evidence, desk)
     if not run["accounts"]:
         return "does not apply", "Its rules state no conviction.", ""
     stated = [(one["name"], one["calibration"]) for one in run["accounts"]]

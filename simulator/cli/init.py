@@ -57,6 +57,11 @@ def init(folder: Path, add_missing: bool, servers: bool, claude: bool, as_json: 
         what = f"added {', '.join(added)}" if (add_missing and held) or only_clients else "workspace made"
         following = "claude" if claude else "sim run --from 2024-01-01 --symbols SPY,QQQ"
         say(f"{folder}: {what}\nNext: cd {folder} && {following}")
+        if ".mcp.json" in added:
+            say(
+                "The servers position, risk and backtest see an empty account: for that of a run add "
+                '"--run", "last" (or its id) to their args in .mcp.json.'
+            )
     if note and not as_json:
         say(note)
 

@@ -34,6 +34,23 @@ def show_desk(record: DecisionRecord, symbol: str | None) -> Iterator[Renderable
         if rows:
             yield Text(f"\n{name.capitalize()}", "bold")
             yield from (Padding(Text(_brief(one)), (0, 0, 0, 2)) for one in rows)
+        if name == "analyses":
+            yield from _show_passed_over(record, symbol)
+
+
+def _show_passed_over(record: DecisionRecord, symbol: str | None) -> Iterator[RenderableType]:
+    """Yield the symbols that were to be bought and got neither plan nor veto, because they are held."""
+    held = record["workflow"]["context"].get("held") or {}
+    wanted = [
+        one["symbol"]
+        for one in record.get("analyses") or ()
+        if one.get("agent", one["recommendation"]) in ("BUY", "STRONG_BUY") and one["symbol"] in held
+    ]
+    rows = [one for one in wanted if symbol in (None, one)]
+    if rows:
+        yield Text("\nPassed over", "bold")
+        text = "held already, and the desk adds to no position"
+        yield from (Padding(Text(f"{one}: {text}; its stop is {held[one]['stop']:.2f}"), (0, 0, 0, 2)) for one in rows)
 
 
 def _show_agent(row: AgentRow) -> Iterator[RenderableType]:

@@ -183,7 +183,7 @@ def compose(evidence: Evidence) -> Report:
         costs=costs_and_execution.compose(evidence),
         figures=all_figures.tabulate_figures(run),
         contamination=contamination.compose(evidence),
-        assumptions=assumptions_and_notes.compose(run),
+        assumptions=assumptions_and_notes.compose(evidence),
         biases=bias_checklist.compose(run),
         reproduce=reproduce.compose(run),
         protocol=answer_protocol(evidence),

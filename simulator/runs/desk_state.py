@@ -7,7 +7,7 @@ run folder, or forward.* events ──► PastAccount at that instant ───�
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from simulator.config import Config, load_config
@@ -23,6 +23,7 @@ from simulator.market.news import load_news
 from simulator.runs.past_account import PastAccount, Recorded, at, read_account
 from simulator.runs.spec import split_parameters
 from simulator.runs.strategies import SEATS
+from simulator.store.folders import find_run
 from simulator.trading.model import Book
 from simulator.workspace import Workspace
 
@@ -61,9 +62,11 @@ def read_as_of(typed: str) -> datetime:
 def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskState]:
     """Return what gives the desk's state: as of a stated instant the same again, else the newest at each call.
 
-    Bars are read anew when their files have changed. Raises DataError, UsageError or ConfigError for a request that
-    cannot be met.
+    Bars are read anew when their files have changed. The last run is the last one now: a backtest made meanwhile is no
+    other account. Raises DataError, UsageError or ConfigError for a request that cannot be met.
     """
+    if request.run == "last":
+        request = replace(request, run=find_run(workspace.reports, request.run).name)
     kept: list[tuple[object, Loaded]] = []
 
     def load(as_of: datetime, recorded: Recorded | None, there: Workspace, config: Config) -> Loaded:

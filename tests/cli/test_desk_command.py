@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 import simulator
 from simulator.analysis.desk import CLASSES, EXPECTED_A_DAY, EXPECTED_A_WEEK, read_desk
 from simulator.cli import sim as command
+from simulator.desk.records import desk_record
 from simulator.desk.rules import RULES
 from simulator.desk.workflow import STATES
 from simulator.errors import SimError
@@ -209,9 +210,34 @@ def test_vetoes_states_and_bills_are_those_of_the_records(evidence: Evidence) ->
 
 def test_the_report_shows_them_and_markdown_goes_where_a_repository_keeps_it(house: Path, evidence: Evidence) -> None:
     text = as_markdown(evidence.folder)
-    for title in ("## Desk", "### Acceptance", "### Classes against what followed", "### Time in states", "### Bills"):
+    for title in (
+        "## Desk",
+        "### Acceptance",
+        "### Classes against what followed",
+        "### Time in states, nights left out",
+        "### Bills",
+    ):
         assert title in text
     assert "## Desk" in (house / "docs" / "backtest_results.md").read_text(encoding="utf-8")
     page = (evidence.folder / "report.html").read_text(encoding="utf-8")
     assert 'id="desk"' in page
     assert "synthetic bars, nothing here happened in a market" in page
+    assert "A decision is made at 06:30 (pre-market), 09:30 (open)" in " ".join(text.split())
+    assert "its rules decide alone" not in page
+    assert "state no conviction" not in text
+    assert "Rank correlation of the class of an analysis" in text
+
+
+def test_explain_says_which_symbols_to_be_bought_are_held_already(house: Path, evidence: Evidence) -> None:
+    found = None
+    for row in evidence.decisions:
+        record = desk_record(row["record"])
+        assert record is not None
+        held = record["workflow"]["context"].get("held", {})
+        found = found or next(
+            ((row["session"], one["symbol"]) for one in record.get("analyses", ())
+             if one.get("agent", one["recommendation"]) in ("BUY", "STRONG_BUY") and one["symbol"] in held), None,
+        )  # fmt: skip
+    assert found is not None
+    told = " ".join(call(house, "explain", evidence.folder.name, *found).stdout.split())
+    assert f"{found[1]}: held already, and the desk adds to no position; its stop is " in told

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
+from simulator.desk.records import desk_record
+from simulator.evidence.reader import Evidence
 from simulator.evidence.records import RunRecord
+from simulator.market.calendar import NEW_YORK
 from simulator.number_format import SPACE, counted, dollars, number_of, percent, ratio, rough_percent, small, whole
 
 MOST_SOURCES = 50
@@ -23,17 +28,19 @@ class Assumptions:
     audit: str
 
 
-def compose(run: RunRecord) -> Assumptions:
+def compose(evidence: Evidence) -> Assumptions:
     """Return the section."""
+    run = evidence.run
     sources, context = group_sources(run["sources"]), group_sources(run["context"])
-    return Assumptions(tuple(run["notes"]), list_assumptions(run), sources, context, describe_audit(run))
+    return Assumptions(tuple(run["notes"]), list_assumptions(evidence), sources, context, describe_audit(run))
 
 
-def list_assumptions(run: RunRecord) -> tuple[str, ...]:
+def list_assumptions(evidence: Evidence) -> tuple[str, ...]:
     """Return sentences on timing, costs, sizing, margin and what is left out; none on what the config lacks."""
+    run = evidence.run
     costs, risk = run["config"].get("costs") or {}, run["config"].get("risk") or {}
     sentences = [
-        _timing(run["config"].get("schedule") or {}),
+        _timing(evidence),
         "Where a stop and a take-profit lie in the same bar the stop is taken; a gap beyond either fills at the open.",
         _costs(costs) if costs else "",
         _sizing(risk) if risk else "",
@@ -45,10 +52,22 @@ def list_assumptions(run: RunRecord) -> tuple[str, ...]:
     return tuple(filter(None, sentences))
 
 
-def _timing(schedule: Mapping[str, object]) -> str:
-    at = str(schedule.get("decision_time") or "")[:5]
+def _timing(evidence: Evidence) -> str:
+    at = str((evidence.run["config"].get("schedule") or {}).get("decision_time") or "")[:5]
+    at = _points_of_desk(evidence) or at
     made = f"A decision is made at {at} in New York, knows" if at else "A decision knows"
     return f"{made} the bars closed by then, and fills no earlier than the next open."
+
+
+def _points_of_desk(evidence: Evidence) -> str:
+    """Return ``06:30 (premarket), 09:30 (open)``, the usual time of each point; empty for anything but a desk."""
+    times: dict[str, Counter[str]] = {}
+    for row in evidence.decisions:
+        if (record := desk_record(row["record"])) is not None:
+            at = datetime.fromisoformat(row["as_of"]).astimezone(NEW_YORK)
+            times.setdefault(record["point"], Counter())[f"{at:%H:%M}"] += 1
+    usual = sorted((found.most_common(1)[0][0], point) for point, found in times.items())
+    return ", ".join(f"{at} ({point.replace('_', ' ')})" for at, point in usual)
 
 
 def _costs(costs: Mapping[str, object]) -> str:

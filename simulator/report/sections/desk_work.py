@@ -143,7 +143,7 @@ def _tabulate_states(work: DeskWork) -> Table:
         cells = (Cell(whole(one.entered), value=one.entered), Cell(ratio(hours, 1), value=hours), share)
         rows.append(make_row(one.name, cells))
     columns = (Column("Entered"), Column("Hours"), Column("Of the time"))
-    return make_table("Time in states", columns, rows, corner="State", caption=True, long_labels=True)
+    return make_table("Time in states, nights left out", columns, rows, corner="State", caption=True, long_labels=True)
 
 
 def _tabulate_bills(work: DeskWork) -> Table:
