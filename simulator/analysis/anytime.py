@@ -110,7 +110,9 @@ def judge_forward(record: ForwardRecord, registration: Registration, account: st
     prior = np.array(registration.prior.beyond if registration.prior else ())
     beyond = np.r_[prior, series.parts.beyond]
     skill = _tested(series, beyond, registration)
-    course = _course(tuple(day.session for day, gap in zip(days, gaps, strict=True) if not gap), prior, beyond, count)
+    course = make_course(
+        tuple(day.session for day, gap in zip(days, gaps, strict=True) if not gap), prior, beyond, count
+    )
     standing = _standing(record, days, skill, count)
     early = len(series.excess) < FIRST_LOOK
     mean, low, high, e = (
@@ -215,8 +217,9 @@ def _tested(series: SkillSeries, beyond: Floats, registration: Registration) -> 
     }
 
 
-def _course(sessions: tuple[str, ...], prior: Floats, beyond: Floats, trials: int) -> Course:
-    """The sequence at the level that so many trials leave, and the intervals of one look before it."""
+def make_course(sessions: tuple[str, ...], prior: Floats, beyond: Floats, trials: int) -> Course:
+    """Return the sequence at the level that so many trials leave, and the intervals of one look before it; `prior` are
+    values from before the first of `sessions`."""
     alpha = level_of(trials)
     found, carried = confidence_sequence(beyond, alpha=alpha), len(prior)
     low, high = found.low[carried:].copy(), found.high[carried:].copy()

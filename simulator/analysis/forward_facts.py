@@ -6,15 +6,15 @@ ForwardRecord, Registration ──► ForwardFacts ──► report.forward_page
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from simulator.analysis.anytime import ForwardVerdict, judge_forward
+from simulator.analysis.anytime import Course, ForwardVerdict, judge_forward, make_course
 from simulator.config import load_config
 from simulator.errors import DataError
 from simulator.forward.project import project
@@ -66,8 +66,19 @@ class Hits:
 
 
 @dataclass(frozen=True, eq=False)
+class Approver:
+    """The book as a person approved it, beside the one the strategy decided: its `verdict`, the equity `decided`
+    (S + 1,) of the other, and the course of what the person `added`, a difference of returns by session."""
+
+    verdict: ForwardVerdict
+    decided: Floats
+    added: Course
+
+
+@dataclass(frozen=True, eq=False)
 class AccountFacts:
-    """An account at its last close.
+    """An account at its last close. Its `verdict` is on what the strategy decided, all else on what was traded; where a
+    person changed something between the two, `approver` is there.
 
     `path` (S + 1,) is its equity from the start; `accruals` are dollars replay's rules book and the broker does not,
     `unexplained` the largest difference of a day that they leave; `slippage` dollars lost against the prices that
@@ -86,6 +97,7 @@ class AccountFacts:
     fills: tuple[FillRow, ...]
     slippage: float | None
     slippage_bps: float | None
+    approver: Approver | None = None
 
     @property
     def equity(self) -> float:
@@ -159,8 +171,13 @@ class ForwardFacts:
         return (self.points["done"] + self.points["late"]) / due if due else None
 
 
-def read_facts(workspace: Workspace, name: str = "last") -> tuple[Path, ForwardFacts]:
+Decided = Callable[[Workspace, str, Path, ForwardRecord], Mapping[str, Sequence[DayRow]]]
+"""Returns the days of a test as its strategy decided them, by account: `rehearsal.shadow.decided_days`."""
+
+
+def read_facts(workspace: Workspace, name: str = "last", decided: Decided | None = None) -> tuple[Path, ForwardFacts]:
     """Return the folder and the facts of the forward test, or rehearsal, that `name` stands for, by all its events.
+    Without `decided` the verdict is on the book as it was approved.
 
     Raises UsageError for a test there is not, DataError for a registration that is not the one on record.
     """
@@ -175,7 +192,9 @@ def read_facts(workspace: Workspace, name: str = "last") -> tuple[Path, ForwardF
             trials = count_trials(said, workspace.reports, store)
         else:
             said, trials = _stand_in([one.event for one in stored], folder, workspace), 1
-    return folder, gather_facts(project(run, stored, said), said, trials)
+    record = project(run, stored, said)
+    days = {} if decided is None else decided(workspace, run, folder, record)
+    return folder, gather_facts(record, said, trials, days)
 
 
 def _stand_in(events: Sequence[Event], folder: Path, workspace: Workspace) -> Registration:
@@ -195,9 +214,14 @@ def _stand_in(events: Sequence[Event], folder: Path, workspace: Workspace) -> Re
     )  # fmt: skip
 
 
-def gather_facts(record: ForwardRecord, registration: Registration, trials: int = 1) -> ForwardFacts:
-    """Return the facts of a test so far; `trials` are the tests of its strategy on record. Raises DataError as
-    `anytime.forward_series`."""
+def gather_facts(
+    record: ForwardRecord,
+    registration: Registration,
+    trials: int = 1,
+    decided: Mapping[str, Sequence[DayRow]] | None = None,
+) -> ForwardFacts:
+    """Return the facts of a test so far; `trials` are the tests of its strategy on record, `decided` the days of
+    accounts as the strategy decided them where a person changed that. Raises DataError as `anytime.forward_series`."""
     names = sorted(record.accounts, key=lambda name: name != registration.primary)
     days = {row.session for row in record.days} | {row.session for row in record.sessions}
     first = [day for day in record.days if day.account == names[0]]
@@ -210,7 +234,7 @@ def gather_facts(record: ForwardRecord, registration: Registration, trials: int 
         record=record,
         registration=registration,
         sessions=tuple(sorted(days)),
-        accounts=tuple(_account(record, registration, name, trials) for name in names),
+        accounts=tuple(_account(record, registration, name, trials, (decided or {}).get(name)) for name in names),
         held=_held(first, registration.symbols),
         hits=_count(iter(told)),
         hits_by_symbol={symbol: one for symbol, one in hits.items() if one.of},
@@ -226,7 +250,9 @@ def gather_facts(record: ForwardRecord, registration: Registration, trials: int 
     )
 
 
-def _account(record: ForwardRecord, registration: Registration, name: str, trials: int) -> AccountFacts:
+def _account(
+    record: ForwardRecord, registration: Registration, name: str, trials: int, decided: Sequence[DayRow] | None
+) -> AccountFacts:
     days = [day for day in record.days if day.account == name]
     orders = [order for order in record.orders if order.account == name]
     fills = tuple(fill for fill in record.fills if fill.account == name)
@@ -234,10 +260,14 @@ def _account(record: ForwardRecord, registration: Registration, name: str, trial
     traded = math.fsum(abs(fill.quantity * fill.price) for fill in known)
     lost = math.fsum(fill.slippage or 0.0 for fill in known) if known else None
     left = [day.unexplained for day in days if day.unexplained is not None]
+    verdict, approver = judge_forward(record, registration, name, trials), None
+    if decided:
+        approver = _compare(verdict, days, decided, record.cash[name])
+        verdict = judge_forward(replace(record, days=tuple(decided)), registration, name, trials)
     return AccountFacts(
         name=name,
         number=registration.accounts.get(name, ""),
-        verdict=judge_forward(record, registration, name, trials),
+        verdict=verdict,
         path=np.array([record.cash[name], *(day.equity for day in days)]),
         accruals=math.fsum(day.accruals.total for day in days),
         unexplained=max(left, key=abs) if left else None,
@@ -247,7 +277,18 @@ def _account(record: ForwardRecord, registration: Registration, name: str, trial
         fills=fills,
         slippage=lost,
         slippage_bps=lost / traded * 1e4 if lost is not None and traded else None,
+        approver=approver,
     )
+
+
+def _compare(approved: ForwardVerdict, days: Sequence[DayRow], decided: Sequence[DayRow], cash: float) -> Approver:
+    """Return what a person added, on the sessions that both books have."""
+    traded = {day.session: day.equity for day in days}
+    both = [day for day in decided if day.session in traded]
+    paths = np.array([[cash, *(traded[day.session] for day in both)], [cash, *(day.equity for day in both)]])
+    earned = paths[:, 1:] / paths[:, :-1] - 1.0
+    added = make_course(tuple(day.session for day in both), np.empty(0), earned[0] - earned[1], 1)
+    return Approver(approved, np.array([cash, *(day.equity for day in decided)]), added)
 
 
 def _held(days: Sequence[DayRow], symbols: Sequence[str]) -> Floats:

@@ -223,10 +223,11 @@ def report(workspace: Workspace, run: str, as_json: bool, opened: bool) -> None:
     """
     from simulator.analysis.forward_facts import read_facts
     from simulator.forward.registration import registrations
+    from simulator.rehearsal.shadow import decided_days
     from simulator.report.forward_page import as_json as as_numbers
     from simulator.report.forward_page import print_forward, write_report
 
-    folder, facts = read_facts(workspace, run)
+    folder, facts = read_facts(workspace, run, decided_days)
     said = facts.registration
     is_test = (said.is_registered and not said.rehearsal) or not registrations(workspace.reports)
     written = write_report(facts, folder, workspace.out / "docs" if is_test else folder)

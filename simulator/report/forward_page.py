@@ -6,11 +6,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator.analysis.anytime import ForwardVerdict, level_of
+from simulator.analysis.anytime import BASIS, Course, ForwardVerdict, level_of
 from simulator.analysis.forward_facts import AccountFacts, ForwardFacts
 from simulator.files import write_file
 from simulator.forward.registration import Registration
-from simulator.number_format import cents, counted, number_of, percent, plain, ratio, signed_percent, write_setting
+from simulator.number_format import (
+    cents,
+    counted,
+    interval,
+    number_of,
+    percent,
+    plain,
+    ratio,
+    signed_percent,
+    write_setting,
+)
 from simulator.report.charts import Chart
 from simulator.report.drawing import Panel, TimeAxis
 from simulator.report.renderers import markdown
@@ -82,7 +92,12 @@ def compose(facts: ForwardFacts) -> ForwardPage:
         title=f"Forward test of {registration.strategy}",
         facts=_facts(facts),
         headline=first.verdict.headline,
-        details=(*said, *first.verdict.details, *(f"{one[0].upper()}{one[1:]}." for one in facts.record.programs)),
+        details=(
+            *said,
+            *_approved(first),
+            *first.verdict.details,
+            *(f"{one[0].upper()}{one[1:]}." for one in facts.record.programs),
+        ),
         sequence=forward.draw_sequence(first.verdict.course),
         tiles=_tiles(facts),
         validation=forward.tabulate_validation(facts),
@@ -98,6 +113,22 @@ def compose(facts: ForwardFacts) -> ForwardPage:
         alerts=forward.tabulate_alerts(facts),
         registration=_registered(registration),
         digests=_digests(registration),
+    )
+
+
+def _approved(one: AccountFacts) -> tuple[str, ...]:
+    """Return what a person added to the book that the verdict is on."""
+    if one.approver is None:
+        return ()
+    added, decided = one.approver.added, float(one.approver.decided[-1] / one.approver.decided[0] - 1.0)
+    mean, low, high = (float(values[-1]) * BASIS for values in (added.mean, added.low, added.high))
+    known = f"95\u00a0% interval {interval(low, high)}" if low == low else "too few for an interval"
+    over = counted(len(added.sessions), "session")
+    return (
+        f"A person stood between decision and order: this verdict is on the model's book, as decided "
+        f"({signed_percent(decided)}). As approved it is {signed_percent(one.total_return)}: the approver added "
+        f"{ratio(mean, sign=True)} basis points a session over {over}, {known}.",
+        f"Of the book as approved: {one.approver.verdict.headline}",
     )
 
 
@@ -246,19 +277,26 @@ def as_json(facts: ForwardFacts) -> dict[str, object]:
 
 def _account(one: AccountFacts) -> dict[str, object]:
     money = {name: getattr(one, name) for name in ("equity", "pnl", "total_return", "max_drawdown")}
-    kept = {name: value for name, value in vars(one).items() if name not in ("verdict", "path", "refused", "fills")}
+    left = ("verdict", "path", "refused", "fills", "approver")
+    kept = {name: value for name, value in vars(one).items() if name not in left}
     numbers = {"fills": len(one.fills), "refused": len(one.refused), "path": one.path.tolist()}
-    return {**kept, **money, **numbers, "verdict": _verdict(one.verdict)}
+    approver = one.approver and {
+        "verdict": _verdict(one.approver.verdict),
+        "decided": one.approver.decided.tolist(),
+        "added": _by_session(one.approver.added),
+    }
+    return {**kept, **money, **numbers, "verdict": _verdict(one.verdict), "approver": approver}
+
+
+def _by_session(course: Course) -> dict[str, object]:
+    names = ("mean", "low", "high", "e_value")
+    values = {name: [number_of(value) for value in getattr(course, name).tolist()] for name in names}
+    return {"sessions": list(course.sessions), "first": course.first, **values}
 
 
 def _verdict(found: ForwardVerdict) -> dict[str, object]:
-    course = found.course
-    by_session = {
-        name: [number_of(value) for value in getattr(course, name).tolist()]
-        for name in ("mean", "low", "high", "e_value")
-    }
     kept = {name: value for name, value in vars(found).items() if name not in ("course", "account")}
-    return {**kept, "course": {"sessions": list(course.sessions), "first": course.first, **by_session}}
+    return {**kept, "course": _by_session(found.course)}
 
 
 def print_forward(facts: ForwardFacts, console: Console, written: tuple[Path, Path]) -> None:

@@ -55,9 +55,10 @@ def serve_page(page: bytes) -> Response:
 def render_forward(workspace: Workspace, run: str) -> bytes:
     """Return the report of a forward test as of now; nothing is written."""
     from simulator.analysis.forward_facts import read_facts
+    from simulator.rehearsal.shadow import decided_days
     from simulator.report.forward_page import render
 
-    return render(read_facts(workspace, run)[1])
+    return render(read_facts(workspace, run, decided_days)[1])
 
 
 def list_reports(reports: Path) -> list[str]:

@@ -12,6 +12,7 @@ from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import KINDS, read_approvals
 from simulator.forward.status import find_unchecked, read_status
 from simulator.forward.switches import read_switches
+from simulator.rehearsal.shadow import Decided
 from simulator.report import forward_page
 from simulator.runs.strategies import available
 from simulator.store.database import Store
@@ -23,6 +24,7 @@ from simulator.web.timeline import read_timeline
 from simulator.workspace import Workspace
 
 NEWEST = 200
+DECIDED = Decided()
 ORDERS = 40
 """Newest states of orders that are shown of a test."""
 
@@ -60,7 +62,7 @@ def look_at_test(workspace: Workspace, store: Store, run: str) -> dict[str, Any]
         raise UsageError(f'no forward test "{run}"', mend="the overview lists them")
     page, why = None, ""
     try:
-        page = forward_page.compose(read_facts(workspace, run)[1])
+        page = forward_page.compose(read_facts(workspace, run, DECIDED)[1])
     except SimError as error:
         why = error.found
     started = next((one.event.payload for one in stored if one.event.kind == "forward.started"), {})

@@ -128,6 +128,8 @@ def draw_equity(facts: ForwardFacts) -> tuple[Chart, TimeAxis] | None:
         Curve("hold", "Symbols held in equal parts", float(first.path[0]) * facts.held),
         *(Curve("w63", one.name, one.path) for one in facts.accounts[1:]),
     ]
+    if first.approver is not None:
+        curves.append(Curve("equal", f"{first.name} as decided", first.approver.decided))
     days = [date.fromisoformat(day) for day in first.verdict.course.sessions]
     panel, _ = draw_growth(curves, len(first.path) - 1, 260, drawing.dollar_ticks)
     keys = tuple(Key(one.css, one.name, signed_percent(one.growth)) for one in curves)

@@ -1,0 +1,86 @@
+"""The book of a forward test as its strategy decided it, beside the one that a person approved.
+
+events: was anything refused, changed or left unanswered? ─no─► none: the two are one book
+                     │ yes
+recorded inputs ──replay_again──► equity and weights by session ──► days as decided, in place of the account's
+
+A strategy that reads its book would have read this one: where models were asked about it, those questions were never
+put, and the book ends there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from simulator.evidence.writer import session_ends
+from simulator.forward.approvals import KINDS, fold
+from simulator.forward.records import DayRow, ForwardRecord
+from simulator.market.bars import Floats, moment
+from simulator.market.calendar import NEW_YORK, day_of
+from simulator.rehearsal.parity import cash_of, replay_again, spec_of, splits_of
+from simulator.replay.ledger import Ledger
+from simulator.store.database import open_store
+from simulator.workspace import Workspace
+
+
+@dataclass(eq=False)
+class Decided:
+    """`decided_days`, worked out anew only where a session has ended since."""
+
+    known: dict[str, tuple[int, dict[str, list[DayRow]]]] = field(default_factory=dict)
+
+    def __call__(self, workspace: Workspace, run: str, folder: Path, record: ForwardRecord) -> dict[str, list[DayRow]]:
+        ended, days = self.known.get(run, (-1, {}))
+        if ended != len(record.days):
+            days = decided_days(workspace, run, folder, record)
+            self.known[run] = len(record.days), days
+        return days
+
+
+def decided_days(workspace: Workspace, run: str, folder: Path, record: ForwardRecord) -> dict[str, list[DayRow]]:
+    """Return the sessions of `run`, in `folder`, as its strategy decided them, by account; none where nobody changed
+    what it decided.
+
+    By replay's rules on the recorded inputs; what the exchange earned and idle cash got stays as it is in `record`.
+    Raises DataError where the inputs are gone or the accounts began with positions.
+    """
+    with open_store(workspace) as store:
+        answers = fold({}, store.of_forward(run, tuple(KINDS)))
+        events = [one.event for one in store.of_forward(run)]
+    if not any(one.state in ("rejected", "expired") or one.changes for one in answers.values()):
+        return {}
+    spec, last = spec_of(events)
+    accounts, _ = replay_again(spec, last, workspace, folder / "data", splits_of(events), cash_of(events))
+    days = {name: [day for day in record.days if day.account == name] for name in accounts}
+    return {name: list(_as_decided(days[name], one.ledger)) for name, one in accounts.items() if days[name]}
+
+
+def _as_decided(days: Sequence[DayRow], ledger: Ledger) -> Iterator[DayRow]:
+    bars, marks, before = ledger.bars, ledger.marks, None
+    rows = {moment(at).astimezone(NEW_YORK).isoformat(): t for t, at in enumerate(bars.opens_at.tolist())}
+    ends = {str(day_of(bars.session_of[t])): int(t) for t in session_ends(bars).tolist()}
+    for day in days:
+        if (end := ends.get(day.session)) is None:
+            continue
+        equity = float(ledger.equity[end])
+        held = tuple(replace(bar, weights=_weights(ledger, marks, rows.get(bar.at, 0))) for bar in day.held)
+        shares = zip(bars.symbols, ledger.positions[end].tolist(), strict=True)
+        yield replace(
+            day,
+            equity=equity,
+            cash=float(ledger.cash[end]),
+            pnl=day.pnl if before is None else equity - before,
+            positions={symbol: count for symbol, count in shares if count},
+            held=held,
+        )
+        before = equity
+
+
+def _weights(ledger: Ledger, marks: Floats, t: int) -> dict[str, float]:
+    """Return the weights with which an account opens bar `t`, of the equity at the close before."""
+    if t == 0 or ledger.equity[t - 1] <= 0.0:
+        return {}
+    worth = ledger.positions[t - 1] * marks[t - 1] / ledger.equity[t - 1]
+    return {symbol: one for symbol, one in zip(ledger.bars.symbols, worth.tolist(), strict=True) if one}
