@@ -390,7 +390,8 @@ def _show_parity(found: Parity, most: int) -> None:
 
     for part, compared in found.compared.items():
         different = [one for one in found.differences if one.part == part]
-        say(f"{part:10} {compared:6,} compared, {len(different):,} different")
+        together = "; those of a symbol on one side in a session count as one" if part == "fills" else ""
+        say(f"{part:10} {compared:6,} compared, {len(different):,} different{together}")
         for one in different[:most]:
             say(f"  {one}")
         if len(different) > most:

@@ -77,7 +77,8 @@ class Sensitivity:
     settings : of each member, N of them
     sharpe, total_return, max_drawdown : (N,) NaN where undefined
     p : (N,) of nothing beyond its own exposure, as one of all members
-    best : member of the smallest p, of equals the largest ratio
+    best : member of the smallest p, of equals the largest ratio beyond its exposure; nearly idle ones cannot be it
+    p_of_all : that of the best, with all that was tried beside these members
     overfitting : probability that the best one in sample is below the median out of sample; None for `reason`
     failed : {member: why it could not be played}
     """
@@ -92,6 +93,7 @@ class Sensitivity:
     max_drawdown: Floats
     p: Floats
     best: int
+    p_of_all: float
     overfitting: float | None
     reason: str
     failed: Mapping[int, str]

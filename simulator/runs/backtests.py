@@ -129,6 +129,7 @@ class BacktesterWithin:
             settings=settings,
             p=p,
             best=best,
+            p_of_all=float(p[best]),
             overfitting=overfitting,
             reason=reason,
             failed=failed,

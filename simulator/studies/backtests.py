@@ -113,10 +113,9 @@ def _read(folder: Path) -> Backtest:
 def _read_sweep(made: FinishedSweep, wanted: Wanted) -> Sensitivity:
     record, table, place = made.record, made.folder.table(), made.folder.path
     inference, origin = record["inference"], record["identity"]
-    p = pd.read_parquet(place / "inference.parquet", columns=["p"])["p"].to_numpy().copy()
+    p = pd.read_parquet(place / "inference.parquet", columns=["p"])["p"].to_numpy()
     best = record["best"]["member"]
-    # Of the best one also what was tried beside this sweep.
-    p[best] = max(p[best], json.loads((place / "verdict.json").read_text(encoding="utf-8"))["p"])
+    p_of_all = max(float(p[best]), json.loads((place / "verdict.json").read_text(encoding="utf-8"))["p"])
     found = inference["overfitting"]
     return Sensitivity(
         id=origin["run_id"],
@@ -129,6 +128,7 @@ def _read_sweep(made: FinishedSweep, wanted: Wanted) -> Sensitivity:
         max_drawdown=table["max_drawdown"].to_numpy(),
         p=p,
         best=best,
+        p_of_all=p_of_all,
         overfitting=None if found is None else found["pbo"],
         reason="" if found is not None else inference["reasons"].get("overfitting", "not known"),
         failed=made.folder.failures(),

@@ -86,7 +86,10 @@ def test_a_backtest_within_a_replay_is_that_on_record_and_leaves_nothing(place, 
     figures = [{str(m["settings"]): m["sharpe"] for m in one["members"]} for one in (swept, again)]
     assert figures[0] == pytest.approx(figures[1])
     assert again["best"]["settings"] == swept["best"]["settings"]
-    assert again["best"]["p"] >= swept["best"]["p"]  # as one of all that was tried, the run before among it
+    # As one of its members it is judged by what they are, and by all that was tried, the run before among it, apart.
+    assert again["best"]["p"] == min(one["p"] for one in again["members"])
+    assert again["p_of_all"] >= max(again["best"]["p"], swept["p_of_all"])
+    assert "the smallest p among these members" in again["best_by"]
     # What goes on after now is not found, also where it is on record.
     earlier = replace(outside, snapshot=within.snapshot.bars.snapshot(within.snapshot.as_of.replace(year=2023)))
     with pytest.raises(UsageError, match="goes on to 2024-03-28"):

@@ -33,6 +33,11 @@ VIABLE_WINS, VIABLE_SHARPE = 0.4, 0.5
 MOST_MEMBERS = 256
 """Settings that one call may try."""
 
+BEST_BY = (
+    "the smallest p among these members, of equals the largest ratio of returns beyond the own exposure (not Sharpe); "
+    "members with too few decisions only where there are no others"
+)
+
 YEARLY = ("annual_return", "cagr", "volatility", "sharpe", "sortino", "calmar", "turnover")
 """Figures that speak of a year: of fewer than 60 sessions they say nothing."""
 TOLD = ("total_return", *YEARLY, "max_drawdown", "var_95", "cvar_95", "exposure")
@@ -146,8 +151,9 @@ class Member(Answer):
 
 
 class SensitivityResult(Answer):
-    """A strategy in many settings, the best first, then by p. `overfitting` is the probability that the best in sample
-    falls below the median out of sample. `neighbours`: median Sharpe of the members one step from the best."""
+    """A strategy in many settings, the best first, then by p. `best_by` is how the best was chosen, `p_of_all` its p
+    with all tried beside these members. `overfitting` is the probability that the best in sample falls below the
+    median out of sample. `neighbours`: median Sharpe of the members one step from the best."""
 
     id: str
     recorded: bool
@@ -157,6 +163,8 @@ class SensitivityResult(Answer):
     members: list[Member]
     left_out: int
     best: Member
+    best_by: str
+    p_of_all: float
     neighbours: float | None
     overfitting: float | None
     failed: dict[str, str]
@@ -268,7 +276,7 @@ def try_parameters(
     ranked = order.tolist()
     around = _neighbours(made.settings, values, made.best, made.sharpe)
     best, overfit = member(made.best), made.overfitting
-    verdict = "the best has skill beyond its exposure" if best.p < MOST_P else "the best of all may be luck"
+    verdict = "the best has skill beyond its exposure" if made.p_of_all < MOST_P else "the best of all may be luck"
     verdict += ", and choosing the best does not carry over" if overfit is not None and overfit >= 0.5 else ""
     told = [member(n) for n in ranked[:most]]
     return SensitivityResult(
@@ -280,6 +288,8 @@ def try_parameters(
         members=told,
         left_out=len(ranked) - len(told),
         best=best,
+        best_by=BEST_BY,
+        p_of_all=made.p_of_all,
         neighbours=around,
         overfitting=made.overfitting,
         failed={str(number): why for number, why in made.failed.items()},
