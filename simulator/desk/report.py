@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from itertools import pairwise
 from typing import Any
 
 from simulator.desk.formulas import grade
-from simulator.desk.state import DeskState
+from simulator.desk.state import DeskState, fallen
 from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK
+from simulator.stats.metrics import ENOUGH_SESSIONS, sharpe
+from simulator.stats.series import Undefined
 from simulator.trading.model import RoundTrip
 
 STOP_SLIPPAGE = 0.001
 """Fraction of the price that a stop may be filled under it."""
-FEWEST = 20
-"""Daily returns below which no Sharpe ratio is told."""
 
 
 def session_of(at: int) -> date:
@@ -25,24 +24,18 @@ def session_of(at: int) -> date:
     return moment(at).astimezone(NEW_YORK).date()
 
 
-def measure(trips: Sequence[RoundTrip], equity: Sequence[tuple[date, float]]) -> dict[str, float | None]:
-    """Return win rate, profit factor, Sharpe ratio (yearly, of daily returns) and largest drawdown (≥ 0); None where
-    there is too little to say."""
+def measure(state: DeskState) -> dict[str, float | None]:
+    """Return win rate, profit factor, Sharpe ratio and largest drawdown (≥ 0) so far, as the report of a run has them:
+    over what cash earned, from the start of the account on; None where there is too little to say."""
+    trips = [trip for trip in state.trips if trip.exit_at is not None]
     won = math.fsum(trip.pnl for trip in trips if trip.pnl > 0.0)
     lost = -math.fsum(trip.pnl for trip in trips if trip.pnl < 0.0)
-    dollars = [amount for _, amount in equity]
-    moves = [b / a - 1.0 for a, b in pairwise(dollars) if a > 0.0]
-    mean = math.fsum(moves) / len(moves) if moves else 0.0
-    spread = math.sqrt(math.fsum((one - mean) ** 2 for one in moves) / (len(moves) - 1)) if len(moves) > 1 else 0.0
-    peak = fallen = 0.0
-    for amount in dollars:
-        peak = max(peak, amount)
-        fallen = max(fallen, 1.0 - amount / peak) if peak > 0.0 else fallen
+    ratio = sharpe(*state.returns) if len(state.returns[0]) >= ENOUGH_SESSIONS else None
     return {
         "win_rate": sum(trip.pnl > 0.0 for trip in trips) / len(trips) if trips else None,
         "profit_factor": won / lost if lost else None,
-        "sharpe": mean / spread * math.sqrt(252) if spread and len(moves) >= FEWEST else None,
-        "largest_drawdown": fallen,
+        "sharpe": None if isinstance(ratio, Undefined) else ratio,
+        "largest_drawdown": float(fallen(state.path).max(initial=0.0)),
     }
 
 
@@ -53,9 +46,8 @@ def report_period(state: DeskState, sessions: int, days: int) -> dict[str, Any]:
     since = today - timedelta(days=days - 1)
     ended = [trip for trip in state.trips if trip.exit_at is not None]
     recent = [trip for trip in ended if session_of(trip.exit_at or 0) >= since]
-    before = [dollars for day, dollars in state.equity if day < since]
-    start = before[-1] if before else None
-    numbers = measure(ended, state.equity)
+    start = state.equity_before(since)
+    numbers = measure(state)
     return {
         "session": str(today),
         "days": days,

@@ -153,6 +153,7 @@ class Desk:
             spec.benchmark,
             spec.as_traded,
             backtester=self.backtester,
+            began=past.began,
         )
 
 

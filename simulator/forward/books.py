@@ -96,7 +96,7 @@ class Books:
             for one, row in zip(fills, rows, strict=True)
             if one.at <= last and one.symbol in bars.symbols
         ]
-        return History(bars).past(done, equity, marks, as_of)
+        return History(bars, self.equity).past(done, equity, marks, as_of)
 
     def by_bar(
         self, bars: Bars, fills: Sequence[BrokerFill], splits: Sequence[Split] = (), as_of: date | None = None

@@ -78,7 +78,7 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
 
     def past(self, as_of: datetime) -> Past:
         """Return what the account has been through by `as_of`."""
-        self.history = self.history or History(self.bars)
+        self.history = self.history or History(self.bars, self.startingcash)
         return self.history.past(self.fills, self.equity, self.account.book().marks, as_of)
 
     @property

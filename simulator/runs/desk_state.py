@@ -20,6 +20,7 @@ from simulator.market.calendar import NEW_YORK, check_year, parse_instant
 from simulator.market.events import load_events
 from simulator.market.load import Found, Loaded, available, load_bars
 from simulator.market.news import load_news
+from simulator.runs.cash_return import with_cash_return
 from simulator.runs.past_account import PastAccount, Recorded, at, read_account
 from simulator.runs.spec import split_parameters
 from simulator.runs.strategies import SEATS
@@ -117,7 +118,9 @@ def _load(
     if recorded is not None and recorded.fills:
         first = min(first, recorded.fills[0].session)
     context = (config.assets.cash_instrument, *config.assets.context)
-    return load_bars(symbols, there.bar_folders, first=first, last=day, context=context)
+    loaded = load_bars(symbols, there.bar_folders, first=first, last=day, context=context)
+    bars, _, _ = with_cash_return(loaded.bars, loaded.context, config, 0)
+    return replace(loaded, bars=bars)
 
 
 def _state(snapshot: Snapshot, recorded: Recorded | None, workspace: Workspace, config: Config) -> DeskState:
@@ -127,7 +130,7 @@ def _state(snapshot: Snapshot, recorded: Recorded | None, workspace: Workspace, 
     desk = load_definition(file, workspace.config, own) if file.is_file() else None
     if recorded is None:
         marks = {symbol: snapshot.last(symbol) for symbol in snapshot.symbols if snapshot.has(symbol)}
-        past = PastAccount(Book(config.accounts.cash, {}, marks, config.accounts.cash))
+        past = PastAccount(Book(config.accounts.cash, {}, marks, config.accounts.cash), began=config.accounts.cash)
     else:
         past = at(recorded, snapshot)
     return DeskState(
@@ -140,6 +143,7 @@ def _state(snapshot: Snapshot, recorded: Recorded | None, workspace: Workspace, 
         stops=past.stops,
         targets=past.targets,
         entries_today=past.entries_today,
+        began=past.began,
         benchmark=desk.spec.benchmark if desk else "SPY",
         as_traded=desk is not None and desk.spec.as_traded,
     )

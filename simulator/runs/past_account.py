@@ -76,6 +76,7 @@ class PastAccount:
     stops: Mapping[str, float] = field(default_factory=dict)
     targets: Mapping[str, float] = field(default_factory=dict)
     entries_today: int = 0
+    began: float | None = None
 
 
 def read_account(workspace: Workspace, run: str, account: str | None = None) -> Recorded:
@@ -116,6 +117,7 @@ def at(recorded: Recorded, snapshot: Snapshot) -> PastAccount:
         {symbol: pair[0] for symbol, pair in exits.items() if symbol in shares and pair[0] is not None},
         {symbol: pair[1] for symbol, pair in exits.items() if symbol in shares and pair[1] is not None},
         sum(moment(trip.entry_at).astimezone(NEW_YORK).date() == today for trip in trips),
+        None if recorded.opening else recorded.cash,  # at which prices shares were taken over is not on record
     )
 
 

@@ -224,10 +224,12 @@ class Past:
     trips : positions from flat to flat, those still open among them, by entry; prices as paid, slippage within, and
         the entry at the opening of the bar it happened in
     equity : (session, dollars at its close) of every session that has closed by then
+    began : dollars the account began with, None where not known
     """
 
     trips: Sequence[RoundTrip] = ()
     equity: Sequence[tuple[date, float]] = ()
+    began: float | None = None
 
 
 @dataclass(frozen=True)

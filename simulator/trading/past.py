@@ -19,10 +19,11 @@ from simulator.trading.round_trips import walk_fills
 
 
 class History:
-    """The past of one account over `bars`. Positions that have ended are gone through once."""
+    """The past over `bars` of one account that `began` with so many dollars. Positions that have ended are gone through
+    once."""
 
-    def __init__(self, bars: Bars) -> None:
-        self.bars = bars
+    def __init__(self, bars: Bars, began: float | None = None) -> None:
+        self.bars, self.began = bars, began
         self.ended: list[RoundTrip] = []
         self.since_flat: dict[str, list[Fill]] = {}
         self.equity: dict[int, float] = {}
@@ -52,7 +53,8 @@ class History:
                 del self.since_flat[symbol]
         trips = sorted(chain(self.ended, held), key=lambda trip: (trip.entry_at, trip.symbol))
         going_on = session_going_on(as_of)
-        return Past(tuple(trips), tuple((day_of(d), dollars) for d, dollars in self.equity.items() if d != going_on))
+        closed = tuple((day_of(d), dollars) for d, dollars in self.equity.items() if d != going_on)
+        return Past(tuple(trips), closed, self.began)
 
     def _walk(self, symbol: str, fills: Sequence[Fill], mark: float) -> list[RoundTrip]:
         first = int(np.searchsorted(self.bars.opens_at, fills[0].at))

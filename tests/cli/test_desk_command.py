@@ -18,6 +18,7 @@ from simulator.analysis.desk import CLASSES, EXPECTED_A_DAY, EXPECTED_A_WEEK, re
 from simulator.cli import sim as command
 from simulator.desk.records import desk_record
 from simulator.desk.rules import RULES
+from simulator.desk.tools.backtest import calculate_metrics
 from simulator.desk.workflow import STATES
 from simulator.errors import SimError
 from simulator.evidence.reader import Evidence, read
@@ -25,7 +26,8 @@ from simulator.market import calendar
 from simulator.market.sources.files import read_table
 from simulator.market.sources.synthetic import UNIVERSE
 from simulator.report.markdown import as_markdown
-from simulator.workspace import make_workspace
+from simulator.runs.desk_state import DeskRequest, open_desk
+from simulator.workspace import find_workspace, make_workspace
 
 pytestmark = pytest.mark.medium
 
@@ -115,6 +117,30 @@ def test_the_account_of_a_run_is_reviewed(house: Path, evidence: Evidence) -> No
     assert "trades" in found
     assert found["agent"]["agent"] == "reviewer"
     assert "trades" not in answer(house, "desk", "review", "--run", "last")
+
+
+def test_the_desk_measures_itself_as_its_report_does(house: Path, evidence: Evidence) -> None:
+    """From the starting cash on, over what cash earned: review, daily record and tools say one number."""
+    run = evidence.run
+    told, cash = run["metrics"], run["cash"]
+    assert len(evidence.sessions) >= 60
+    found = answer(house, "desk", "review", "--run", run["run_id"], "--period", "365")
+    assert found["so_far"]["sharpe"] == pytest.approx(told["sharpe"], rel=1e-9)
+    assert found["so_far"]["largest_drawdown"] == pytest.approx(-told["max_drawdown"], rel=1e-9)
+    assert found["return"] == pytest.approx(told["total_return"], rel=1e-9)
+    assert found["profit"] == pytest.approx(found["equity"] - cash)
+
+    state = open_desk(DeskRequest(run=run["run_id"]), find_workspace(house))()
+    measured = calculate_metrics(state)
+    for name in ("sharpe", "total_return", "max_drawdown", "sortino", "cagr", "cvar_95"):
+        assert getattr(measured, name) == pytest.approx(told[name], rel=1e-9), name
+    assert measured.profit_dollars == pytest.approx(found["profit"])
+
+    reports = [one["record"]["report"] for one in evidence.decisions if one["record"]["point"] == "review"]
+    assert reports[-1]["so_far"]["sharpe"] == pytest.approx(told["sharpe"], rel=1e-9)
+    assert [one["profit"] for one in reports[:2]] == pytest.approx(
+        [reports[0]["equity"] - cash, reports[1]["equity"] - reports[0]["equity"]]
+    )
 
 
 def test_the_last_session_is_reviewed_as_any_other_and_a_week_may_end_on_a_thursday(evidence: Evidence) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.desk.formulas import read_technicals
+from simulator.desk.report import report_period
 from simulator.desk.tools import load_tools
 from simulator.desk.tools.registry import ToolError
 from simulator.market.bars import NUMBERS, instant
@@ -234,6 +235,23 @@ def test_the_account_in_numbers(desk, daily):
     # At 16:05 today's close is among them: the day's profit is still the day's.
     late = replace(state, equity=[*equity, (date(2024, 6, 4), worth)])
     assert ask(late, "get_portfolio_summary")["day_profit"] == summary["day_profit"]
+
+
+def test_the_first_day_is_held_against_the_dollars_the_account_began_with(desk, daily):
+    now = desk.at("2024-06-04", "16:00")
+    state = desk.state(now, daily, cash=94_000.0, equity=[(date(2024, 6, 4), 94_000.0)], began=100_000.0)
+    report = report_period(state, 1, 1)
+    assert (report["profit"], report["return"]) == (-6_000.0, pytest.approx(-0.06))
+    assert [report["drawdown"], report["so_far"]["largest_drawdown"]] == pytest.approx([0.06, 0.06])
+    assert ask(state, "get_portfolio_summary")["day_profit"] == -6_000.0
+    assert ask(state, "get_risk_metrics")["worst_day"] == pytest.approx(-0.06)
+    assert ask(state, "generate_equity_curve")["points"][0]["drawdown"] == pytest.approx(0.06)
+    measured = ask(state, "calculate_metrics")
+    assert (measured["total_return"], measured["profit_dollars"]) == (pytest.approx(-0.06), -6_000.0)
+    price = daily.snapshot(now).last("AAA")
+    wanted = {"symbol": "AAA", "entry": price, "stop": 0.98 * price}
+    assert ask(state, "calculate_max_position_size", **wanted)["multiplier"] == 0.5
+    assert [*ask(state, "check_trade_rules", shares=1, **wanted)["vetoes"]] == ["daily loss"]
 
 
 def test_the_largest_size_is_one_that_the_rules_allow_and_one_share_more_is_not(desk, daily):

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from simulator.desk.backtests import Backtest, Backtester, Setting, Wanted
 from simulator.desk.formulas import grade, risk_class, risk_score
-from simulator.desk.state import DeskState
+from simulator.desk.state import DeskState, fallen
 from simulator.desk.tools.market import finite
 from simulator.desk.tools.registry import Answer, ToolError, tool
 from simulator.market.bars import Floats
@@ -127,7 +127,7 @@ class Comparison(Answer):
 
 
 class CurvePoint(Answer):
-    """Equity at the close of a session; `drawdown` is the fraction below the highest close so far."""
+    """Equity at the close of a session; `drawdown` is the fraction below the highest of start and closes so far."""
 
     session: str
     equity: float
@@ -232,10 +232,10 @@ def generate_equity_curve(
     """Equity and drawdown by session, of a backtest or, where none is named, of the account itself."""
     made = _account(state) if backtest is None else _backtester(state).find(backtest, state.snapshot)
     equity = made.equity
-    fallen = 1.0 - equity / np.maximum.accumulate(equity) if len(equity) and equity[0] > 0.0 else np.zeros(len(equity))
+    below = fallen(np.array([made.cash, *equity]))[1:]
     kept = {round(k * (len(equity) - 1) / (points - 1)) for k in range(points)} if len(equity) else set()
     rows = [
-        CurvePoint(session=str(made.sessions[n]), equity=float(equity[n]), drawdown=float(fallen[n]))
+        CurvePoint(session=str(made.sessions[n]), equity=float(equity[n]), drawdown=float(below[n]))
         for n in sorted(kept)
     ]
     return Curve(id=backtest, points=rows, left_out=len(equity) - len(rows))
@@ -363,12 +363,13 @@ def _account(state: DeskState) -> Backtest:
     if not state.equity:
         raise ToolError("the account has no session behind it", mend="name a backtest")
     days, dollars = zip(*state.equity, strict=True)
-    equity = np.array(dollars)
-    made = summary(equity[1:] / equity[:-1] - 1.0) if len(equity) > 1 and (equity > 0.0).all() else None
+    moves, free = state.returns
+    made = summary(moves, free) if len(moves) else None
     values = {} if made is None else made.values
     reasons = dict.fromkeys(TOLD, "fewer than two sessions") if made is None else made.reasons
     nothing = Wanted("the account", (), days[0], days[-1])
-    return Backtest("", False, nothing, dollars[0], days, equity, state.trips, values, reasons, None, 1.0, "")
+    cash = float(state.path[0])
+    return Backtest("", False, nothing, cash, days, np.array(dollars), state.trips, values, reasons, None, 1.0, "")
 
 
 def _measures(made: Backtest) -> dict[str, Any]:

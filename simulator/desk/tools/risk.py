@@ -10,7 +10,7 @@ from pydantic import Field
 
 from simulator.desk.formulas import exposure_multiplier, position_size
 from simulator.desk.rules import RULES, Proposal, find_vetoes
-from simulator.desk.state import DeskState
+from simulator.desk.state import DeskState, fallen
 from simulator.desk.tools.market import Symbol, finite, known, written
 from simulator.desk.tools.registry import Answer, ToolError, tool
 from simulator.market.bars import instant
@@ -146,17 +146,14 @@ def _check_long(entry: float, stop: float, target: float | None = None) -> None:
 @tool("risk")
 def get_risk_metrics(state: DeskState) -> RiskMetrics:
     """Volatility, drawdown, worst day and CVaR of the account's daily returns so far."""
-    dollars = np.array([equity for _, equity in state.equity])
-    moves = dollars[1:] / dollars[:-1] - 1.0 if len(dollars) > 1 and (dollars > 0.0).all() else np.empty(0)
-    peaks = np.maximum.accumulate(dollars) if len(dollars) else dollars
-    fallen = float((1.0 - dollars / peaks).max()) if len(dollars) and peaks[0] > 0.0 else 0.0
+    moves, _ = state.returns
     enough = len(moves) >= 20
     worst = np.sort(moves)[: max(1, math.ceil(0.05 * len(moves)))]
     return RiskMetrics(
         as_of=written(instant(state.snapshot.as_of)),
-        sessions=len(dollars),
+        sessions=len(state.equity),
         volatility=finite(float(moves.std(ddof=1)) * math.sqrt(252)) if enough else None,
-        largest_drawdown=max(fallen, state.drawdown),
+        largest_drawdown=max(float(fallen(state.path).max(initial=0.0)), state.drawdown),
         drawdown=state.drawdown,
         worst_day=float(moves.min()) if len(moves) else None,
         cvar95=float(-worst.mean()) if enough else None,
