@@ -23,7 +23,8 @@ from typing import Any
 from simulator.errors import BrokerError, DataError, SimError, StoppedByUserError
 from simulator.forward.agenda import ASK_AGAIN, MORNING, Due, list_wakes, make_agenda, newest_close, wait_until
 from simulator.forward.alerts import Kind as AlertKind
-from simulator.forward.day import day_row, find_late
+from simulator.forward.day import find_late
+from simulator.forward.evening import SOON, Evening
 from simulator.forward.lock import hold, refuse_second, this_process
 from simulator.forward.market_data import Quote
 from simulator.forward.programs import Program, last_program, say_change
@@ -105,11 +106,11 @@ class Session:
     closed: set[str] = field(default_factory=set)
     """Sessions on which the broker is closed."""
     staging: Staging = field(init=False)
+    evening: Evening = field(init=False)
     _began: datetime | None = None
     _held: Deliberation | None = None
     _splits: set[tuple[str, date]] = field(default_factory=set)
     _spent: Mapping[str, float] = field(default_factory=dict)
-    _traffic: tuple[int, int] = (0, 0)
     _opened: bool = False
     _clock_said: datetime | None = None
 
@@ -117,6 +118,10 @@ class Session:
         agenda = self.agenda()
         self._names = dict(zip(agenda.instants.tolist(), agenda.names, strict=True))
         self.staging = Staging(self.run, self.store, self.rules.limits, self._settings, self._alert)
+        self.evening = Evening(
+            self.traders, self._known, self._settle, self._each, self._is_closed, lambda: self.inputs(),
+            self._record, self._alert,
+        )  # fmt: skip
         for trader in self.traders:
             trader.check = partial(self._check_ticket, trader)
             trader.hold = partial(self.staging.hold, trader)
@@ -166,6 +171,12 @@ class Session:
                     await self._wait(due)
                     await (self._do(due) if self.watch is None else self.watch.beat_while(self._do(due)))
             why = f"the end of {self.last}"
+            while self.evening.owed:
+                (*_, last), now = self.evening.owed, self._now()
+                if now >= moment(last.at) + MORNING:
+                    why = f"{why}; not booked: {', '.join(one.name for one in self.evening.owed)}"
+                    break
+                await self._wait(Due(instant(now + SOON), "end", last.name))
         except StoppedError as error:
             why = error.found
             raise
@@ -234,18 +245,23 @@ class Session:
             now = await self._tick()
             if self.watch is not None:
                 self.watch.look(now, f"{due.why} {due.name}, {say_time(at)}")
-            await (self._settle_all() if self.watch is None else self.watch.beat_while(self._settle_all()))
+            settling = self._settle_all(now >= at)
+            await (settling if self.watch is None else self.watch.beat_while(settling))
             if now >= at:
                 return
             if self.answering is not None and self.staging.waiting and await self.answering(self.staging):
                 continue
             guarded = [when for one in self.traders for when in one.guard.again_at.values()]
-            again = [when for when in (*guarded, *self.staging.deadlines) if when > now]
+            owed = [self.evening.again_at] if self.evening.again_at is not None else []
+            again = [when for when in (*guarded, *owed, *self.staging.deadlines) if when > now]
             await self.clock.sleep_until(min([at, *again]), any(one.busy for one in self.traders))
             for trader in self.traders:
                 trader.guard.stirred = trader.guard.stirred or bool(trader.state.protection)
 
-    async def _settle_all(self) -> None:
+    async def _settle_all(self, due: bool = False) -> None:
+        owed = self.evening.again_at
+        if owed is not None and (due or self._now() >= owed):
+            await self.evening.make_good(self._now())
         self.staging.read(self._now())
         await self._each(self._settle)
         self.staging.ask(self._now(), self.traders, lambda at: self._names[instant(at)])
@@ -309,23 +325,16 @@ class Session:
             await self.clock.sleep_until(at)  # a rehearsal's stands before the auction where a point was held
             await self._settle_all()
         elif due.name not in self.closed:
-            await self._end(at, due.name)
+            await self.evening.close(due, self._now())
+            if self.watch is not None:
+                self.watch.alerts.tell_folded()
         self.done.add((due.at, due.why))
 
     async def _morning(self, at: datetime, day: str) -> None:
         """See to what happened over night, before the open. A broker that is closed today is left alone."""
         if self._now() > at + MORNING:
             return
-        for trader in self.traders:
-            if not trader.barred:
-                try:
-                    hours = await trader.broker.calendar(date.fromisoformat(day), date.fromisoformat(day))
-                    if not hours:
-                        self.closed.add(day)
-                        self._alert("halt", f"the broker is closed on {day}: nothing is decided", "")
-                    break
-                except BrokerError:
-                    continue
+        await self._is_closed(day)
         known = await self._known(at)
         if known is None:
             return
@@ -337,14 +346,28 @@ class Session:
 
         await self._each(one)
 
-    async def _known(self, at: datetime) -> Known | None:
+    async def _is_closed(self, day: str) -> bool:
+        """Ask the broker whether it is closed on `day`; False where none answers."""
+        for trader in self.traders:
+            if not trader.barred:
+                try:
+                    hours = await trader.broker.calendar(date.fromisoformat(day), date.fromisoformat(day))
+                    if not hours:
+                        self.closed.add(day)
+                        self._alert("halt", f"the broker is closed on {day}: nothing is decided", "")
+                    break
+                except BrokerError:
+                    continue
+        return day in self.closed
+
+    async def _known(self, at: datetime, take_in: bool = True) -> Known | None:
         """Return knowledge as of `at`, its new splits in all books; None where it cannot be had."""
         try:
             known = await self.feed.known_at(at)
         except SimError as error:
             self._alert("decision failed", f"no bars: {error.found}", "")
             return None
-        return await self._take_in(at, known)
+        return await self._take_in(at, known) if take_in else known
 
     async def _await_bars(self, at: datetime) -> Known:
         """Return knowledge as of `at`; while the bar that closed before it may still come, that is waited for. Raises
@@ -520,34 +543,6 @@ class Session:
         trader.execution_open = True
         await self._settle(trader)
 
-    # ── the end of a session ────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _end(self, at: datetime, day: str) -> None:
-        known = await self._known(at)
-        if known is None:
-            return
-        in_time = self._now() < at + MORNING
-
-        async def one(trader: Trader) -> None:
-            await trader.review(at, self._record, self._alert)
-            trader.guard.stirred = True
-            await self._settle(trader)
-            account = await trader.broker.account()
-            if in_time:
-                await trader.reconcile(at, account, self._record, self._alert)
-            row = day_row(trader, known, date.fromisoformat(day), account if in_time else None)
-            self._record("forward.session", at, trader.name, row)
-
-        await self._each(one)
-        asked, failed = (sum(one.broker.traffic[k] for one in self.traders) for k in (0, 1))
-        counts = {"requests": asked - self._traffic[0], "failed": failed - self._traffic[1]}
-        self._traffic = asked, failed
-        self._record("forward.session", at, None, {"session": day, **counts, "inputs": self.inputs()})
-        for trader in self.traders:
-            trader.guard.asleep = True  # until the night's splits are known
-        if self.watch is not None:
-            self.watch.alerts.tell_folded()
-
     # ── the record ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _record(self, kind: Kind, at: datetime, account: str | None, payload: Mapping[str, Any]) -> None:
@@ -573,8 +568,10 @@ class Session:
                     trader.pending = at, str(payload["name"])
         elif kind == "forward.asked":
             self.begun.add(instant(at))
-        elif kind == "forward.session" and account is None:
-            self.done.add((instant(at), "end"))
+        elif kind == "forward.session":
+            self.evening.rows.add((str(payload["session"]), account))
+            if self.evening.is_booked(str(payload["session"])):
+                self.done.add((instant(at), "end"))
         elif kind == "forward.started" and "opening" in payload and not self._opened:
             self._opened = True  # the first of the run: what the books begin with
             for trader in self.traders:

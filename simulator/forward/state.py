@@ -125,7 +125,7 @@ class State:
             self._take_order(payload)
         elif kind == "forward.split":
             self._split(str(payload["symbol"]), float(payload["ratio"]))
-        elif kind == "forward.session":
+        elif kind == "forward.session" and payload["session"] >= self.day.get("session", ""):
             self.day = payload
 
     def begin(self, opening: Mapping[str, Any]) -> None:

@@ -98,8 +98,8 @@ class Trader:
 
     @property
     def morning(self) -> float:
-        """Equity that the broker stated at the close before, dollars; what the account began with where it did not."""
-        return float(self.state.day.get("broker_equity") or self.books.equity)
+        """Equity that the broker stated at the close before, dollars; where it did not, that of the books."""
+        return float(self.state.day.get("broker_equity") or self.state.day.get("equity") or self.books.equity)
 
     @property
     def busy(self) -> bool:

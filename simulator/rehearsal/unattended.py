@@ -189,8 +189,8 @@ class Unattended:
         for name, row in last.items():
             twice += [f"{name}: {one}" for one in _ordered_twice(_orders(url, name))]
             positions = {one["symbol"]: float(one["qty"]) for one in _ask(url, name, "/v2/positions")}
-            if positions != read_positions(name, stored) or abs(row["unexplained"]) >= CENT:
-                apart.append(f"{name}: {positions} at the exchange, ${row['unexplained']:.2f} unexplained")
+            if positions != read_positions(name, stored) or abs(row["unexplained"] or 0.0) >= CENT:
+                apart.append(f"{name}: {positions} at the exchange, ${row['unexplained'] or 0.0:.2f} unexplained")
         checks = {
             "every session was held": "" if held == rehearsal.count else f"{held} of {rehearsal.count}",
             "the replay of the sessions is the same": "; ".join(map(str, parity.differences[:3])),
