@@ -35,11 +35,12 @@ Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test reads the workspace or the keys of whoever runs it."""
     for name in list(os.environ):
         if name.startswith(("SIM_", "ALPACA_", "APCA_", "DATABASE_URL")) or name.endswith("_API_KEY"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("SIM_LOCKS", str(tmp_path_factory.getbasetemp() / "locks"))
     # Else each `sim` a test starts compiles all modules anew, a quarter of a second every time.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
 

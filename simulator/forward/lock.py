@@ -9,30 +9,50 @@ import hashlib
 import os
 import socket
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 from simulator.errors import UsageError
 from simulator.files import born, is_alive
 from simulator.store.events import Stored
+
+
+class Store(Protocol):
+    """Events of a run, or of all."""
+
+    def of_forward(self, run_id: str | None, kinds: Sequence[str] = ()) -> Sequence[Stored]: ...
+
 
 QUIET = timedelta(minutes=5)
 """Time without an event after which a loop of another machine counts as gone."""
 
 
 def locks_folder() -> Path:
-    """Return the folder of this user's locks: the same for every workspace of the machine."""
-    return Path(tempfile.gettempdir()) / f"sim-forward-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    """Return the folder of this user's locks: the same for every workspace, terminal and service of the machine, so
+    that neither $HOME nor $TMPDIR moves it. $SIM_LOCKS does."""
+    if named := os.environ.get("SIM_LOCKS"):
+        return Path(named)
+    home = Path.home()
+    if sys.platform != "win32":
+        import pwd
+
+        with suppress(KeyError):  # a number without a name, in a container
+            home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    return home / ".local" / "state" / "sim" / "locks"
 
 
 @contextmanager
 def hold(names: Sequence[str], folder: Path | None = None) -> Iterator[None]:
     """Hold the locks of `names`, runs and accounts, within the context. Raises UsageError where a loop has one."""
     place = locks_folder() if folder is None else folder
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        mend = "SIM_LOCKS names a folder for this user's locks, the same for every loop of the machine"
+        raise UsageError(f"{place} cannot be made: {error.strerror}", mend=mend) from None
     handles: list[int] = []
     try:
         for name in names:
@@ -85,3 +105,14 @@ def refuse_second(stored: Sequence[Stored], now: datetime | None = None) -> None
     if running:
         mend = f"stop it there; after {QUIET.seconds // 60} minutes without an event it counts as gone"
         raise UsageError(f"process {pid} on {host} is at work on this test", mend=mend)
+
+
+def refuse_shared(store: Store, run: str, numbers: Collection[str]) -> None:
+    """Raise UsageError where the store tells of a loop of another run on an account of `numbers`."""
+    opened: dict[str, set[str]] = {}
+    for one in store.of_forward(None, ("forward.started",)):
+        there = one.event.payload.get("opening", {})
+        opened[one.run_id] = {str(account["number"]) for account in there.values()}
+    for other, theirs in opened.items():
+        if other != run and theirs & set(numbers):
+            refuse_second(store.of_forward(other))

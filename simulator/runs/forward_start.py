@@ -24,7 +24,7 @@ from simulator.errors import BrokerError, UsageError
 from simulator.forward.actions import alpaca_source
 from simulator.forward.alpaca import AlpacaAccount
 from simulator.forward.clock import BrokerClock, ask_broker
-from simulator.forward.lock import hold, locks_folder
+from simulator.forward.lock import hold, locks_folder, refuse_shared
 from simulator.forward.market_data import MarketData
 from simulator.forward.mode import Keys, make_rehearsal_keys, open_keys
 from simulator.forward.registration import Registration, as_begun, register, registrations
@@ -96,6 +96,8 @@ def start_forward(
     made = as_begun(made, workspace.reports)
     locks = hold([f"test {made.id}", *(f"account {one}" for one in numbers.values())], _locks(test.url))
     with locks, open_store(workspace) as store:
+        if test.url is None:  # accounts of one number at two rehearsal exchanges are two
+            refuse_shared(store, made.id, numbers.values())
         if not any("opening" in one.event.payload for one in store.of_forward(made.id)):
             refuse_held(books, numbers, registrations(workspace.reports))
         registration, fresh = register(made, workspace.reports, store)
