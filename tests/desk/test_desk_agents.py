@@ -82,6 +82,18 @@ def test_every_agent_is_asked_with_its_own_tools_and_told_of_no_other(make_agent
     assert "get_quote" not in words["reviewer"]
 
 
+def test_a_reviewer_counts_all_trades_of_its_period_and_says_how_many_it_is_not_shown(make_agents, state, desk):
+    agents, spy = make_agents()
+    today = str(state.today)
+    ended = [desk.trip("AAPL", "2024-06-03", today, -50.0 if n % 5 < 3 else 80.0) for n in range(55)]
+    earlier = desk.trip("AAPL", "2024-06-03", str(state.today - timedelta(days=1)), -1.0)
+    traded = replace(state, trips=[earlier, *ended])
+    told = asyncio.run(review(agents, traded, 1, {}, "GOOD"))
+    assert told.value.summary == "55 trades in 1 days, 33 at a loss: GOOD."
+    assert told.value.patterns == ("0 of 18 losing trades of the 30 shown, 25 left out, ended at their stop.",)
+    assert '"left_out": 25' in spy.heard[0].messages[-1].content
+
+
 @pytest.mark.fault("answers", "a model that asks for tools for ever", "stopped by its budget of calls; no value")
 def test_a_model_that_calls_tools_for_ever_is_stopped_by_its_budget(make_agents, state):
     agents, spy = make_agents(lambda _: '{"tool": "get_quote", "arguments": {"symbol": "AAPL"}}')

@@ -30,6 +30,9 @@ FACTS = {
     "reviewer": {
         "period_days": 7,
         "grade": "too few to grade",
+        "closed": 3,
+        "lost": 3,
+        "left_out": 0,
         "trades": LOSSES,
         "profit_by_symbol": {"NVDA": -150.0},
     },

@@ -99,9 +99,11 @@ def review(prompt: Facts) -> Facts:
             break
         run += 1
     stops = sum("stop" in one["ended"] for one in lost)
+    shown = f" of the {len(trades)} shown, {facts['left_out']} left out," if facts["left_out"] else ""
     return {
-        "summary": f"{len(trades)} trades in {facts['period_days']} days, {len(lost)} at a loss: {facts['grade']}.",
-        "patterns": [f"{stops} of {len(lost)} losing trades ended at their stop."] if lost else [],
+        "summary": f"{facts['closed']} trades in {facts['period_days']} days, {facts['lost']} at a loss: "
+        f"{facts['grade']}.",
+        "patterns": [f"{stops} of {len(lost)} losing trades{shown} ended at their stop."] if lost else [],
         "psychology": [f"{run} losing trades in a row: the desk rests before it trades again."] if run >= 3 else [],
         "recommendations": [f"Leave {symbol} alone until its trend is back." for symbol in poor],
         "poor_performers": poor,

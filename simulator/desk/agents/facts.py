@@ -16,6 +16,9 @@ from simulator.desk.state import DeskState
 from simulator.market.bars import Snapshot, moment
 from simulator.market.calendar import NEW_YORK
 
+SHOWN = 30
+"""Round trips that a reviewer sees one by one, the newest of its period."""
+
 
 def show_technicals(t: Technicals) -> dict[str, Any]:
     """Return the technical state of a symbol by name."""
@@ -92,9 +95,10 @@ def optimizer_facts(state: DeskState, plan: Mapping[str, Any], analysis: AgentRo
 def reviewer_facts(
     state: DeskState, period_days: int, detailed: bool, metrics: Mapping[str, Any], grade: str
 ) -> dict[str, Any]:
-    """Return what the reviewer sees: metrics and grade of a period by the formulas, and its round trips."""
-    since = (state.snapshot.as_of.astimezone(NEW_YORK) - timedelta(days=period_days)).date()
-    closed = [trip for trip in state.trips if trip.exit_at is not None]
+    """Return what the reviewer sees: metrics and grade of a period by the formulas, counts of all its round trips and
+    the newest of them."""
+    since = state.today - timedelta(days=period_days - 1)
+    closed = sorted((trip for trip in state.trips if trip.exit_at is not None), key=lambda trip: trip.exit_at or 0)
     recent = [trip for trip in closed if _day(trip.exit_at or 0) >= since.isoformat()]
     by_symbol: dict[str, float] = {}
     for trip in recent:
@@ -105,6 +109,9 @@ def reviewer_facts(
         "metrics": rounded(dict(metrics)),
         "grade": grade,
         "profit_by_symbol": rounded(by_symbol, 2),
+        "closed": len(recent),
+        "lost": sum(trip.pnl < 0.0 for trip in recent),
+        "left_out": max(0, len(recent) - SHOWN),
         "trades": [
             {
                 "symbol": trip.symbol,
@@ -115,7 +122,7 @@ def reviewer_facts(
                 "sessions": trip.sessions,
                 "ended": trip.ended,
             }
-            for trip in recent[-30:]
+            for trip in recent[-SHOWN:]
         ],
     }
 
