@@ -86,7 +86,7 @@ def fetch_headlines(
             )
             for one in found.get("news", ()) if str(one["headline"]).strip()
         ]  # fmt: skip
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BrokerError(f"the broker's headlines are not understood: {error}") from None
 
 
@@ -115,7 +115,7 @@ def read_actions(found: Mapping[str, Any]) -> Actions:
             key = str(one["symbol"]), date.fromisoformat(one["ex_date"])
             dividends[key] = dividends.get(key, 0.0) + float(one["rate"])
         splits = [Split(str(one["symbol"]), date.fromisoformat(one["ex_date"]), ratio) for one, ratio in _ratios(found)]
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise BrokerError(f"the broker's corporate actions are not understood: {error}") from None
     return Actions(dividends, tuple(sorted(splits, key=lambda one: (one.session, one.symbol))))
 

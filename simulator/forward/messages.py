@@ -167,6 +167,8 @@ def read_account(body: Any) -> AccountState:
         wrong = [name for name in RESTRICTIONS if body.get(name)]
         if not (math.isfinite(float(body["cash"])) and math.isfinite(float(body["equity"]))):
             raise ValueError(f"cash {body['cash']}, equity {body['equity']}")
+        if not body["account_number"]:
+            raise ValueError("it has no number")
         wrong += [f"status {body['status']}"] if body.get("status", "ACTIVE") != "ACTIVE" else []
         return AccountState(
             str(body["account_number"]), float(body["cash"]), float(body["equity"]),

@@ -5,15 +5,16 @@
                         └── back-off ◄────────┤── UnansweredError  time-out, 5xx, no JSON: reads are repeated, the
                                               │                    rest may have been carried out
                                               ├── RejectedError    4xx: refused for good
-                                              └── AccessError      401: nothing is asked on this line any more
+                                              └── AccessError      401, twice: nothing is asked on this line any more
 
-The kind of a failure is read from its status alone. The client's own retries, which repeat a POST, never happen: it
-sees no failing answer.
+The kind of a failure is read from its status; a 403 that is not the broker's own JSON comes from what stands between.
+The client's own retries, which repeat a POST, never happen: it sees no failing answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -132,7 +133,9 @@ class RateLimit:
             left, resets = int(headers["X-RateLimit-Remaining"]), float(headers["X-RateLimit-Reset"])
             sent = parsedate_to_datetime(headers["Date"]).timestamp() if "Date" in headers else time.time()
             limit = int(headers.get("X-RateLimit-Limit", self.limit))
-        except (KeyError, ValueError, TypeError):
+            if not math.isfinite(resets):
+                return
+        except (KeyError, ValueError, TypeError, OverflowError):
             return
         with self.lock:
             resets_at = time.monotonic() + min(max(resets - sent, 0.0), MINUTE_S) + 0.1
@@ -175,26 +178,34 @@ def _check(what: str, method: str, answer: requests.Response) -> None:
     status = answer.status_code
     if 200 <= status < 300:
         try:
-            if answer.content:
+            if method == "GET" or answer.content:  # a cancel has no words
                 answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UnansweredError(f"{what}: the answer is no JSON") from None
         return
     said = f"{what}: {status} {_words(answer)}"
-    if status == 401 or (status == 403 and method == "GET"):  # a reading is refused for nothing but its keys
+    theirs = _is_json(answer)
+    if status == 401 or (status == 403 and method == "GET" and theirs):  # a reading is refused for its keys alone
         raise AccessError(said, mend="check the keys of the account")
     if status == 429:
         raise UnsentError(said)
-    if status >= 500 or status == 408:
+    if status >= 500 or status == 408 or (method == "GET" and (status < 400 or (status == 403 and not theirs))):
         raise UnansweredError(said)
     raise RejectedError(said, status=status)
+
+
+def _is_json(answer: requests.Response) -> bool:
+    try:
+        return isinstance(answer.json(), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _words(answer: requests.Response) -> str:
     """Return the message of a failing answer, where there is one a person can read."""
     try:
         said = str(answer.json().get("message", ""))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         said = ""  # a page of HTML
     return scrub(said or str(answer.reason or ""))[:300]
 
@@ -217,7 +228,7 @@ class Line:
     async def ask(self, call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         """Read by `call(*args, **options)`, repeated until there is an answer.
 
-        Raises UnsentError or UnansweredError after the last attempt, RejectedError and AccessError at once.
+        Raises UnsentError or UnansweredError after the last attempt, RejectedError at once, AccessError after two.
         """
         return await self._attempts(lambda: call(*args, **options), reads=True)
 
@@ -247,8 +258,11 @@ class Line:
                     self.failed += 1
                     break
             except AccessError as error:
-                self.failed, self.closed = self.failed + 1, error
-                raise
+                if not isinstance(failure, AccessError) and attempt + 1 < self.patience.attempts:
+                    failure = error  # said once, it may be an error of theirs
+                else:
+                    self.failed, self.closed = self.failed + 1, error
+                    raise
             self.failed += 1
         raise failure
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 import pytest
+import requests
 
-from simulator.errors import BrokerError
+from simulator.errors import BrokerError, DataError
 from simulator.forward import messages
 from simulator.forward.alpaca import PAGE
+from simulator.forward.requests import AccessError, RateLimit
+from simulator.market.sources import alpaca as bars
 
 from .conftest import Market, run
 from .sessions import TUESDAY
@@ -58,3 +63,67 @@ def test_positions_and_accounts_of_no_sense_are_refused() -> None:
         messages.read_positions([one, one])
     with pytest.raises(BrokerError):
         messages.read_account({"account_number": "1", "cash": "inf", "equity": "1"})
+    with pytest.raises(BrokerError):
+        messages.read_account({"account_number": None, "cash": "1", "equity": "1"})
+
+
+CLOCK = (
+    b'{"timestamp": "2024-06-04T09:00:00-04:00", "is_open": false,'
+    b' "next_open": "2024-06-04T09:30:00-04:00", "next_close": "2024-06-04T16:00:00-04:00"}'
+)
+DENIED = b'{"message": "forbidden."}'
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, bodies: Sequence[tuple[int, bytes]]) -> list[str]:
+    """Have requests answered with `bodies`, one after the other, the last one for ever; returns what was asked."""
+    asked: list[str] = []
+
+    def send(_session: requests.Session, request: requests.PreparedRequest, **_more: object) -> requests.Response:
+        status, body = bodies[min(len(asked), len(bodies) - 1)]
+        asked.append(str(request.url))
+        found = requests.Response()
+        found.status_code, found._content, found.url, found.request = status, body, str(request.url), request
+        return found
+
+    monkeypatch.setattr(requests.Session, "send", send)
+    return asked
+
+
+@pytest.mark.fault("services", "an answer comes from what stands before the broker", "asked again; the account goes on")
+@pytest.mark.parametrize(
+    "stray",
+    [
+        (403, b"<html>no</html>"), (401, DENIED), (403, DENIED), (302, b""), (304, b""), (200, b""),
+        (200, b"[" * 100_000), (403, b"[" * 100_000),
+    ],
+)  # fmt: skip
+def test_one_stray_answer_is_asked_again(market: Market, monkeypatch: pytest.MonkeyPatch, stray: Any) -> None:
+    account = market.account()
+    asked = answer(monkeypatch, [stray, (200, CLOCK)])
+    assert run(account.clock()).is_open is False
+    assert len(asked) == 2
+
+
+def test_a_key_that_is_refused_twice_is_asked_no_more(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = market.account()
+    asked = answer(monkeypatch, [(403, DENIED)])
+    for _ in range(2):
+        with pytest.raises(AccessError):
+            run(account.clock())
+    assert len(asked) == 2
+
+
+@pytest.mark.fault("services", "bars answered with null, nothing or nested without end", "no bars, in one line")
+@pytest.mark.parametrize("body", [b"null", b"", b"[]", b'{"bars": null}', b'{"bars": 5}', b"[" * 100_000])
+def test_bars_that_are_none_are_in_one_line(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    answer(monkeypatch, [(200, body)])
+    with pytest.raises(DataError):
+        bars.fetch(["A"], date(2024, 6, 3), date(2024, 6, 4), print, wanted=bars.Wanted(False), pair=("k", "s"))
+
+
+@pytest.mark.parametrize("resets", ["nan", "inf"])
+def test_a_reset_that_is_no_instant_holds_nothing_up(resets: str) -> None:
+    limit = RateLimit()
+    limit.note({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": resets})
+    assert limit.resets_at <= time.monotonic() + 61.0
+    assert limit.left > 0

@@ -138,12 +138,11 @@ def _ask(client: Any, symbol: str, first: date, last: date, wanted: Wanted) -> l
         feed=None if feed is None else DataFeed(feed),
     )
     try:
-        answer = client.get_stock_bars(question)
+        return list((client.get_stock_bars(question) or {}).get(symbol) or [])
     except APIError as error:
         reason = f"{error.status_code}: {scrub(str(error))[:200]}"
         raise DataError(f"Alpaca refused bars for {symbol} with status {reason}") from None
-    except (RequestException, ValueError, AttributeError) as error:
+    except (RequestException, ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
             f"Alpaca could not be reached for {symbol} ({type(error).__name__}: {scrub(str(error))})"
         ) from None
-    return list((answer or {}).get(symbol) or [])
