@@ -130,6 +130,8 @@ def _print(facts: dict[str, Any], console: Console) -> None:
         say(f"  {name:10} {dollars(one['equity'])}  {numbers}")
     for refused in facts["refused"]:
         say(f"  refused: {refused}")
+    for day in facts["unbooked"]:
+        say(f"  not booked: {day}: bars or broker did not answer until an hour after the last close")
     say(f"  registered as {facts['digest']}")
     print_path(console, "folder", Path(facts["dir"]))
     say(

@@ -40,5 +40,6 @@ def summarise(rehearsal: Rehearsal, session: Session) -> dict[str, object]:
         "sessions": len(days),
         "accounts": accounts,
         "refused": refused,
+        "unbooked": [one.name for one in session.evening.owed],
         "dir": str(rehearsal.folder),
     }

@@ -103,6 +103,7 @@ def test_a_row_that_is_owed_when_the_loop_ends_is_made_good_by_the_next(
     test = Test(market, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY)
     asyncio.run(down(test, "2024-06-04T16:19", "2024-06-04T18:00").go())
     assert test.events("session") == []
+    assert [one.name for one in test.sessions[0].evening.owed] == DAYS[:1]
     assert test.events("stopped")[0]["why"] == "the end of 2024-06-04; not booked: 2024-06-04"
     for test.last in (WEDNESDAY, THURSDAY):
         test.play()
