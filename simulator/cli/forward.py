@@ -291,7 +291,8 @@ EXCHANGE = click.option("--exchange", "url", metavar="URL", help="The rehearsal 
 def close_all(ctx: click.Context, run: str | None, url: str | None, as_json: bool) -> None:
     """Throw the kill switch, cancel our orders and close every position of RUN, or of the loop that was last at work.
 
-    Orders that were entered by hand are left. Repeated, it goes on with what is left to close. Exit code 5 where
+    Outside of a session a close fills at the next open, and the exits of the position are withdrawn until then. Orders
+    that were entered by hand are left. Repeated, it goes on with what is left to close. Exit code 5 where
     something could not be ordered; `rm forward.stop` lets loops start again.
     """
     from simulator.runs.forward_accounts import close_all as close
@@ -305,6 +306,8 @@ def close_all(ctx: click.Context, run: str | None, url: str | None, as_json: boo
             say(f"{name}: {', '.join(ordered) + ' ordered to close' if ordered else 'nothing to close'}")
             for symbol, why in failed.items():
                 say(f"{name}: {symbol or 'not reached'}: {why}")
+        if any(ordered for ordered, _ in closings.values()):
+            say("outside of a session these fill at the next open; the exits of the positions are withdrawn until then")
         say("the kill switch is thrown; `rm forward.stop` lets loops start again")
 
     accounts = {name: {"closing": ordered, "failed": failed} for name, (ordered, failed) in closings.items()}

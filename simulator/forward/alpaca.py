@@ -153,10 +153,13 @@ class AlpacaAccount:
         return found
 
     async def calendar(self, first: date, last: date) -> list[tuple[datetime, datetime]]:
-        """Return (open, close) of each session from `first` to `last`."""
+        """Return (open, close) of each session from `first` to `last`; that there is none is asked twice."""
         from alpaca.trading.requests import GetCalendarRequest
 
-        found: Any = await self._line.ask(self._client.get_calendar, GetCalendarRequest(start=first, end=last))
+        asked = GetCalendarRequest(start=first, end=last)
+        found: Any = await self._line.ask(self._client.get_calendar, asked)
+        if found == []:
+            found = await self._line.ask(self._client.get_calendar, asked)
         try:
             return [
                 (_in_new_york(f"{one['date']}T{one['open']}"), _in_new_york(f"{one['date']}T{one['close']}"))

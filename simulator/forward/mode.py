@@ -96,8 +96,14 @@ def pin_account(account: str, registered: str | None, found: str) -> str:
 def check_address(url: str | None, paper: bool = True) -> None:
     """Raise UsageError where `url`, an address in place of Alpaca's, leads off this machine or stands beside live keys:
     keys are sent there, and orders."""
-    host = "" if url is None else urlsplit(url).hostname or ""
     mend = "a rehearsal exchange is at http://127.0.0.1:PORT"
+    try:
+        parts = urlsplit(url or "")
+        host, known = parts.hostname or "", parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:  # a port beyond 65535, half a bracket
+        host, known = "", False
+    if url is not None and not known:
+        raise UsageError(f'"{url}" is no address of an exchange', mend=mend)
     if url is not None and not paper:
         raise UsageError("live keys are for Alpaca alone", mend=mend)
     if url is not None and not is_loopback(host):

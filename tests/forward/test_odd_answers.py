@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import requests
 
-from simulator.errors import BrokerError, DataError
+from simulator.errors import BrokerError, DataError, UsageError
 from simulator.forward import messages
 from simulator.forward.alpaca import PAGE
+from simulator.forward.mode import check_address
 from simulator.forward.requests import AccessError, RateLimit
 from simulator.market.sources import alpaca as bars
 
@@ -127,3 +128,22 @@ def test_a_reset_that_is_no_instant_holds_nothing_up(resets: str) -> None:
     limit.note({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": resets})
     assert limit.resets_at <= time.monotonic() + 61.0
     assert limit.left > 0
+
+
+def test_a_day_without_a_session_is_asked_twice(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = market.account()
+    day = b'[{"date": "2024-06-04", "open": "09:30", "close": "16:00"}]'
+    asked = answer(monkeypatch, [(200, b"[]"), (200, day)])
+    assert len(run(account.calendar(date(2024, 6, 4), date(2024, 6, 4)))) == 1
+    answer(monkeypatch, [(200, b"[]")])
+    assert run(account.calendar(date(2024, 6, 4), date(2024, 6, 4))) == []
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1:8800", "http://127.0.0.1:99999", "http://127.0.0.1:0", "http://[::1", "127.0.0.1:80", ""]
+)
+def test_an_address_of_no_exchange_is_refused_with_a_mend(url: str) -> None:
+    with pytest.raises(UsageError, match="is no address of an exchange") as refused:
+        check_address(url)
+    assert "http://127.0.0.1:PORT" in str(refused.value.mend)
