@@ -204,6 +204,8 @@ def _show(loops: Sequence[Status]) -> None:
             held = ", ".join(f"{symbol} {shares(count)}" for symbol, count in account.positions.items()) or "flat"
             worth = "no close yet" if account.session is None else f"{dollars(account.equity)} on {account.session}"
             say(f"  {name} ({account.number}): {worth}; {held}")
+        for name, why in one.left_alone.items():
+            say(f"  {name} is left alone: {why}")
         for change in one.programs:
             say(f"  {change}")
         for alert in one.alerts:

@@ -128,6 +128,8 @@ def _print(facts: dict[str, Any], console: Console) -> None:
     for name, one in facts["accounts"].items():
         numbers = f"{counted(one['orders'], 'order')}, {counted(one['fills'], 'fill')}"
         say(f"  {name:10} {dollars(one['equity'])}  {numbers}")
+    for name, why in facts["left_alone"].items():
+        say(f"  {name} was left alone: {why}")
     for refused in facts["refused"]:
         say(f"  refused: {refused}")
     for day in facts["unbooked"]:

@@ -37,6 +37,8 @@ Kind = Literal[
     "program changed", "failed",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
+LEFT_ALONE = "nothing is done there any more"
+"""Ends the alert about an account that is left alone until the next start."""
 PASSWORD, WEBHOOK = "SIM_SMTP_PASSWORD", "SIM_WEBHOOK_URL"
 TIMEOUT_S, RETRY_S, CLOSING_S = 10.0, 2.0, 5.0
 WAITING = 100

@@ -22,6 +22,7 @@ from typing import Any
 
 from simulator.errors import BrokerError, DataError, SimError, StoppedByUserError
 from simulator.forward.agenda import ASK_AGAIN, MORNING, Due, list_wakes, make_agenda, newest_close, wait_until
+from simulator.forward.alerts import LEFT_ALONE
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.day import find_late
 from simulator.forward.evening import SOON, Evening
@@ -307,7 +308,7 @@ class Session:
                 return True
             except LeftAloneError as error:
                 trader.barred = error.found
-                self._alert(error.alert, f"{error.found}: nothing is done there any more", trader.name)
+                self._alert(error.alert, f"{error.found}: {LEFT_ALONE}", trader.name)
             except BrokerError as error:
                 if attempt == ROUNDS - 1:
                     self._alert("broker unreachable", error.found, trader.name)

@@ -8,10 +8,11 @@ forward.stop, pause ┘
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from simulator.forward.alerts import LEFT_ALONE
 from simulator.forward.approvals import read_unchecked
 from simulator.forward.programs import list_changes
 from simulator.forward.switches import Heartbeat, read_heartbeats
@@ -62,6 +63,8 @@ class Status:
     failed: int = 0
     programs: Sequence[str] = ()
     """A sentence for each change of the program between two starts."""
+    left_alone: Mapping[str, str] = field(default_factory=dict)
+    """{account: why} of those that nothing is done with until the next start."""
 
     @property
     def error_rate(self) -> float | None:
@@ -70,8 +73,8 @@ class Status:
 
     @property
     def is_sound(self) -> bool:
-        """Return True for a loop that is at work, was stopped on purpose, or is missed by nobody."""
-        return self.health in ("at work", "stopped", "given up")
+        """Return True for a loop at work in all its accounts, stopped on purpose, or missed by nobody."""
+        return self.health in ("stopped", "given up") or (self.health == "at work" and not self.left_alone)
 
 
 def read_status(workspace: Workspace, events: Events, now: datetime | None = None) -> list[Status]:
@@ -116,7 +119,19 @@ def _describe(heart: Heartbeat, stored: Sequence[Stored], now: datetime, hearts:
         sum(int(one.payload.get("failed", 0)) for one in ended)
         + sum(int(p.payload.get("failed_calls", 0)) for p in points),
         list_changes(one.event for one in stored),
+        find_left_alone(stored),
     )
+
+
+def find_left_alone(stored: Sequence[Stored]) -> dict[str, str]:
+    """Return {account: why} of the accounts that the loop has left alone since it was started last."""
+    found: dict[str, str] = {}
+    for event in (one.event for one in stored):
+        if event.kind == "forward.started":
+            found.clear()
+        elif event.kind == "forward.alert" and event.account and str(event.payload["text"]).endswith(LEFT_ALONE):
+            found[event.account] = str(event.payload["text"])
+    return found
 
 
 def _health(heart: Heartbeat, now: datetime, hearts: Sequence[Heartbeat]) -> str:

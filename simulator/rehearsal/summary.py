@@ -40,6 +40,7 @@ def summarise(rehearsal: Rehearsal, session: Session) -> dict[str, object]:
         "sessions": len(days),
         "accounts": accounts,
         "refused": refused,
+        "left_alone": {one.name: one.barred for one in session.traders if one.barred},
         "unbooked": [one.name for one in session.evening.owed],
         "dir": str(rehearsal.folder),
     }

@@ -15,6 +15,7 @@ from simulator.forward.books import Split
 from simulator.forward.market_data import Quote
 from simulator.forward.settings import Forward
 from simulator.forward.state import Protection
+from simulator.forward.status import find_left_alone
 from simulator.forward.switches import PAUSE, STOP, throw
 from simulator.forward.watch import StoppedError
 from simulator.market.bars import moment
@@ -152,6 +153,8 @@ def test_edge_33_a_revoked_key_ends_the_account_and_not_the_others(flat: Market,
     assert test.held() == 500.0
     assert len(test.alerts("key refused")) == 1
     assert test.events("point")[0]["left"] == ["CLAUDE"]
+    (told,) = find_left_alone(session.store.of_forward(session.run)).items()
+    assert told == ("CLAUDE", f"{session.traders[1].barred}: nothing is done there any more")
 
 
 @pytest.mark.fault("money", "a paper account is reset", "its new number is refused")
