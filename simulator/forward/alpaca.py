@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 READINGS = 6
 """Readings of an account before it is said not to hold still."""
 MOST_ORDERS = 500
+"""Orders of one answer."""
 MOST_REPLACED = 1000
 """Replacements of one order that are followed, back and forth."""
-"""Orders of one answer."""
 OVERLAP = timedelta(hours=1)
 """Executions of so long before the newest are asked for again: they need not be told in order."""
 PAGE = 100

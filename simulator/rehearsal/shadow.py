@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from simulator.evidence.writer import session_ends
-from simulator.forward.approvals import KINDS, fold
+from simulator.forward.approvals import fold
 from simulator.forward.records import DayRow, ForwardRecord
 from simulator.market.bars import Floats, moment
 from simulator.market.calendar import NEW_YORK, day_of
@@ -47,8 +47,8 @@ def decided_days(workspace: Workspace, run: str, folder: Path, record: ForwardRe
     Raises DataError where the inputs are gone or the accounts began with positions.
     """
     with open_store(workspace) as store:
-        answers = fold({}, store.of_forward(run, tuple(KINDS)))
-        events = [one.event for one in store.of_forward(run)]
+        stored = store.of_forward(run)
+    answers, events = fold({}, stored), [one.event for one in stored]
     if not any(one.state in ("rejected", "expired") or one.changes for one in answers.values()):
         return {}
     spec, last = spec_of(events)
