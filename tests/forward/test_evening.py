@@ -14,12 +14,12 @@ import pytest
 from simulator.errors import DataError
 from simulator.forward.protocols import Feed, Known
 from simulator.forward.session import Session
-from simulator.market.bars import moment
+from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK
 from simulator.trading.model import Target
 
 from .conftest import OPENS, Market, trading
-from .sessions import THURSDAY, TUESDAY, WEDNESDAY, Test
+from .sessions import THURSDAY, TUESDAY, WEDNESDAY, Conducted, Test
 
 pytestmark = pytest.mark.medium
 
@@ -111,6 +111,58 @@ def test_a_row_that_is_owed_when_the_loop_ends_is_made_good_by_the_next(
     assert rows(test)[0]["broker_equity"] is None
     assert test.exits() == []
     assert test.alerts("books differ") == []
+
+
+class KilledError(BaseException):
+    """A process that is gone."""
+
+
+@dataclass(frozen=True)
+class Mortal(Conducted):
+    """The exchange's clock; the loop dies instead of sleeping past an instant, and puts nothing on record then."""
+
+    session: Session
+    until: str
+
+    async def sleep_until(self, at: datetime, busy: bool = False) -> None:
+        if f"{at.astimezone(NEW_YORK):%Y-%m-%dT%H:%M}" > self.until:
+            self.session.watch, self.session.traders = None, ()
+            self.session._record = lambda *_: None  # type: ignore[method-assign]
+            raise KilledError
+        await super().sleep_until(at, busy)
+
+
+@pytest.mark.fault(
+    "machine", "a kill within an outage that lasts over a close", "the next start books the session, once for each"
+)
+@pytest.mark.parametrize(
+    ("outage", "again", "account"),
+    [
+        ("2024-06-04T17:30", "2024-06-04T18:00", ""),
+        ("2024-06-05T11:00", "2024-06-05T12:00", ""),
+        ("2024-06-07T09:00", "2024-06-07T10:00", ""),
+        ("2024-06-05T11:00", "2024-06-05T12:00", "A5"),
+    ],
+    ids=["evening", "next session", "after the last", "one account of two"],
+)
+def test_a_session_whose_loop_was_killed_in_an_outage_at_its_close_is_booked_by_the_next_start(
+    market: Market, tmp_path: Path, undisturbed: list[dict[str, Any]], outage: str, again: str, account: str
+) -> None:
+    names = ("COUNCIL", "A5") if account else ("COUNCIL",)
+    test = Test(market, tmp_path, {TUESDAY: [BRACKET]}, THURSDAY, names=names)
+    session = down(test, "2024-06-04T16:19", outage, account)
+    session.clock = Mortal(market, session, "2024-06-04T17:00")
+    with pytest.raises(KilledError):
+        asyncio.run(session.go())
+    assert (len(test.events("stopped")), len(test.events("session"))) == (0, 2 if account else 0)
+    market.served.advance(instant(datetime.fromisoformat(again).replace(tzinfo=NEW_YORK)))
+    session = test.open()
+    session.feed = Outage(market, session.feed, "2024-06-04T16:19", "" if account else outage)
+    asyncio.run(session.go())
+    for name in names:
+        assert own(test, name) == undisturbed
+    assert [one["session"] for one in test.events("session") if "inputs" in one] == DAYS
+    assert test.alerts("books differ", "position unprotected") == []
 
 
 def test_the_last_session_waits_for_its_row(market: Market, tmp_path: Path, undisturbed: list[dict[str, Any]]) -> None:

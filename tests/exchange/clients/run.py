@@ -17,11 +17,12 @@ DOCUMENTS = "alpaca-mcp-server==2.4.0"
 
 def install(name: str, *wanted: str) -> Path:
     """Return the Python of an environment of that name that has `wanted`, words of pip."""
-    python = PLACE / name / "bin" / "python"
-    if not python.exists():
-        venv.create(PLACE / name, with_pip=True)
+    python, stamp = PLACE / name / "bin" / "python", PLACE / name / "installed"
+    if not stamp.exists() or stamp.read_text() != str(wanted):  # an installation that was cut off is begun anew
+        venv.create(PLACE / name, with_pip=True, clear=True)
         for words in wanted:
             subprocess.run([python, "-m", "pip", "install", "--quiet", *words.split()], check=True)
+        stamp.write_text(str(wanted))
     return python
 
 
@@ -30,10 +31,12 @@ def install_npm() -> Path | None:
     if shutil.which("npm") is None:
         print("npm is not here: its client was not tried", file=sys.stderr)
         return None
-    if not (PLACE / "npm" / "node_modules").exists():
-        (PLACE / "npm").mkdir(parents=True, exist_ok=True)
-        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", NPM], cwd=PLACE / "npm", check=True)
-    return PLACE / "npm"
+    place, stamp = PLACE / "npm", PLACE / "npm" / "installed"
+    if not stamp.exists() or stamp.read_text() != NPM:
+        place.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", NPM], cwd=place, check=True)
+        stamp.write_text(NPM)
+    return place
 
 
 def main() -> None:

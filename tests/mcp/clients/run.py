@@ -28,7 +28,8 @@ AS_OF = "2024-06-03"
 
 def ask_inspector(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     server = [sys.executable, "-m", "simulator", "mcp", "market", "--as-of", AS_OF]
-    command = ["mcp-inspector", "--cli", "-e", f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}", *server, *words]
+    place = os.environ.get("PYTHONPATH")  # the inspector hands on none of its own variables, and takes no empty one
+    command = ["mcp-inspector", "--cli", *(("-e", f"PYTHONPATH={place}") if place else ()), *server, *words]
     return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -65,9 +66,11 @@ def main() -> None:
     if shutil.which("npm") is None:
         print("npm is not here: inspector and conformance suite were not tried", file=sys.stderr)
         return
-    if not (PLACE / "node_modules").exists():
+    stamp = PLACE / "installed"
+    if not stamp.exists() or stamp.read_text() != str(WANTED):  # an installation that was cut off is repeated
         PLACE.mkdir(parents=True, exist_ok=True)
         subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", *WANTED], cwd=PLACE, check=True)
+        stamp.write_text(str(WANTED))
     env = {**os.environ, "PATH": f"{PLACE / 'node_modules' / '.bin'}{os.pathsep}{os.environ['PATH']}"}
     inspect(env)
     conform(env)
