@@ -158,7 +158,8 @@ class AlpacaAccount:
 
         asked = GetCalendarRequest(start=first, end=last)
         found: Any = await self._line.ask(self._client.get_calendar, asked)
-        if found == []:
+        if found == []:  # what stands before the broker may answer the same at once
+            await self._sleep(self.patience.backoff_s)
             found = await self._line.ask(self._client.get_calendar, asked)
         try:
             return [

@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import groupby, pairwise
 from typing import Any
 
 from simulator.store.events import Event
 
 Program = Mapping[str, Any]
 """``version``, ``digest`` of its sources, git ``commit`` and ``dirty``, files changed since it; None where unknown."""
+
+
+@dataclass(frozen=True)
+class ProgramSpan:
+    """Sessions, from `first` to `last`, in which the program `name` of one `digest` decided or booked; one that was
+    changed within a session has that, and so has the program after it."""
+
+    name: str
+    digest: str
+    first: str
+    last: str
+    sessions: int
+
+
+def list_spans(events: Iterable[Event]) -> list[ProgramSpan]:
+    """Return who held which sessions, oldest first; starts that came to no session are left out."""
+    held: list[tuple[Program, str]] = []
+    program: Program | None = None
+    for one in events:
+        if one.kind == "forward.started":
+            program = one.payload.get("program") or program
+        elif one.kind in ("forward.point", "forward.session") and program is not None and one.at is not None:
+            held.append((program, one.at[:10]))
+    found = []
+    for digest, group in groupby(held, lambda pair: str(pair[0]["digest"])):
+        pairs = list(group)
+        days = sorted({day for _, day in pairs})
+        found.append(ProgramSpan(_name(pairs[0][0]), digest, days[0], days[-1], len(days)))
+    return found
 
 
 def last_program(events: Iterable[Event]) -> Program | None:

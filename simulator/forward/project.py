@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any, get_args
 
 from simulator.forward import payloads
-from simulator.forward.programs import list_changes
+from simulator.forward.programs import list_changes, list_spans
 from simulator.forward.records import (
     Accruals,
     AlertRow,
@@ -87,6 +87,7 @@ def project(
         None,
         rehearsed or any(one.payload.get("rehearsed") for one in events if one.kind == "forward.started"),
         tuple(list_changes(events)),
+        tuple(list_spans(events)),
     )
 
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from simulator.forward.programs import ProgramSpan
+
 PointState = Literal["done", "late", "missed", "failed"]
 OrderState = Literal["denied", "rejected", "unknown", "open", "partly_filled", "filled", "cancelled", "expired"]
 
@@ -210,3 +212,5 @@ class ForwardRecord:
     rehearsed: bool = False
     programs: tuple[str, ...] = ()
     """A sentence for each change of the program between two starts."""
+    spans: tuple[ProgramSpan, ...] = ()
+    """Programs that held it, and which sessions each did."""

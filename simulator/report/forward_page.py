@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from simulator.analysis.anytime import BASIS, Course, ForwardVerdict, level_of
 from simulator.analysis.forward_facts import AccountFacts, ForwardFacts
 from simulator.files import write_file
+from simulator.forward.programs import ProgramSpan
 from simulator.forward.registration import Registration
 from simulator.number_format import (
     cents,
@@ -111,7 +113,7 @@ def compose(facts: ForwardFacts) -> ForwardPage:
         fills=forward.tabulate_fills(fills) if fills else None,
         refused=forward.tabulate_refused(refused),
         alerts=forward.tabulate_alerts(facts),
-        registration=_registered(registration),
+        registration=(*_registered(registration), *_programs(facts.record.spans)),
         digests=_digests(registration),
     )
 
@@ -182,6 +184,12 @@ def _registered(registration: Registration) -> tuple[tuple[str, str], ...]:
     return tuple(rows)
 
 
+def _programs(spans: Sequence[ProgramSpan]) -> Iterator[tuple[str, str]]:
+    for one in spans:
+        span = one.first if one.sessions == 1 else f"{one.first} to {one.last}, {counted(one.sessions, 'session')}"
+        yield ("Held by", f"{one.name}: {span}")
+
+
 def _digests(registration: Registration) -> tuple[tuple[str, str], ...]:
     if not registration.is_registered:
         return ()
@@ -189,7 +197,7 @@ def _digests(registration: Registration) -> tuple[tuple[str, str], ...]:
         ("Registration", registration.id),
         ("Digest", registration.digest),
         ("Config", registration.config),
-        ("Code", registration.code),
+        ("Code as registered", registration.code),
         *((name, digest) for name, digest in registration.files.items()),
     )
 
@@ -271,6 +279,7 @@ def as_json(facts: ForwardFacts) -> dict[str, object]:
         "uptime": facts.uptime,
         "restarts": facts.restarts,
         "programs": list(facts.record.programs),
+        "held_by": [asdict(one) for one in facts.record.spans],
         "tables": [render_table(one) for one in tables if one is not None],
     }
 

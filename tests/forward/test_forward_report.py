@@ -35,6 +35,11 @@ def test_the_report_of_a_rehearsal_has_the_residuals_of_the_replay(workspace: Pa
     assert Path(told["page"]).name == "report.html"
     assert "Recommendations that came true" in (workspace / "docs" / "forward_test_results.md").read_text("utf-8")
     assert told["uptime"] == 1.0
+    (held_by,) = told["held_by"]
+    name = f"{held_by['name']}: {told['sessions'][0]} to {told['sessions'][-1]}, 12 sessions"
+    assert f"sources {held_by['digest'][:10]})" in name
+    for page in (workspace / "docs" / "forward_test_results.md", Path(told["page"])):
+        assert name in page.read_text("utf-8").replace("\u00a0", " ")
     assert len(told["sessions"]) == 12
 
     again = sim("run", *WORDS, "--to", told["sessions"][-1], "--set", "risk.execution=alpaca", cwd=workspace)

@@ -138,6 +138,7 @@ def test_a_day_without_a_session_is_asked_twice(market: Market, monkeypatch: pyt
     answer(monkeypatch, [(200, b"[]")])
     assert run(account.calendar(date(2024, 6, 4), date(2024, 6, 4))) == []
     assert len(asked) == 2
+    assert market.slept == [account.patience.backoff_s] * 2, "a pause before the second"
 
 
 @pytest.mark.parametrize(

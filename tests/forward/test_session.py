@@ -182,7 +182,7 @@ def test_an_order_rejected_late_is_one_failure_also_after_a_restart(market: Mark
 def test_an_update_of_the_program_between_two_starts_is_one_sentence_on_record(market: Market, tmp_path: Path) -> None:
     test = Test(market, tmp_path, {TUESDAY: [Target("A", 0.5)]})
     old, new = ({"version": "1.0", "digest": digit * 64, "commit": digit * 40, "dirty": False} for digit in "ab")
-    for program in (old, old, new):
+    for program, test.last in ((old, TUESDAY), (old, TUESDAY), (new, WEDNESDAY)):
         session = test.open()
         session.program = program
         asyncio.run(session.go())
@@ -190,6 +190,8 @@ def test_an_update_of_the_program_between_two_starts_is_one_sentence_on_record(m
     was = f"1.0 (commit {'a' * 10}, sources {'a' * 10})"
     assert told.startswith(f"the program was changed from {was} to 1.0 (commit {'b' * 10}, ")
     record = project(RUN, session.store.of_forward(RUN))
-    assert record.programs == (f"2024-06-05: {told}",)
+    assert record.programs == (f"2024-06-04: {told}",)
+    spans = [(one.name, one.first, one.last, one.sessions) for one in record.spans]
+    assert spans == [(was, "2024-06-04", "2024-06-04", 1), (was.replace("a" * 10, "b" * 10), *["2024-06-05"] * 2, 1)]
     ((status,),) = [read_status(Workspace(tmp_path, tmp_path), session.store)]
-    assert list(status.programs) == [f"2024-06-05: {told}"]
+    assert list(status.programs) == [f"2024-06-04: {told}"]

@@ -169,6 +169,7 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
     done = sim("forward", "close-all", *where, cwd=workspace)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("COUNCIL: QQQ, SPY ordered to close\n")
+    assert "these fill at the next open; the exits of the positions are withdrawn until then" in done.stdout
     assert sim("forward", "close-all", *where, cwd=workspace).returncode == 0, "once more orders nothing twice"
     served.advance(at(date(2024, 6, 6), "09:45"))
     done = sim("forward", "reconcile", "--json", *where, cwd=workspace)
@@ -176,6 +177,8 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
     assert done.returncode == 1, "the loop that books fills has ended"
     assert [(one["symbol"], one["held"]) for one in found["differences"]] == [("QQQ", 0.0), ("SPY", 0.0)]
     assert sim(*TEST, *where, cwd=workspace).returncode == 2, "the kill switch is thrown"
+    done = sim("forward", "close-all", *where, cwd=workspace)
+    assert (done.stdout.splitlines()[0], "next open" in done.stdout) == ("COUNCIL: nothing to close", False)
     hold_another(workspace, served, sim)
 
 
