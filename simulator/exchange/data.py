@@ -166,7 +166,7 @@ def _actions(exchange: Exchange) -> Iterator[tuple[str, str, str, Item]]:
     for t, n in np.argwhere(bars.dividend > 0.0).tolist():
         rate = {"rate": float(bars.dividend[t, n]), "special": False, "foreign": False, "cusip": ""}
         yield "cash_dividend", bars.symbols[n], str(bars.dates[t]), rate
-    for one in exchange.splits:
+    for one in [split for split in exchange.splits if split.told <= exchange.now]:
         day = str(datetime.fromtimestamp(one.at / 1e9, NEW_YORK).date())
         rates = {"new_rate": max(one.ratio, 1.0), "old_rate": max(1.0 / one.ratio, 1.0)}
         if one.ratio > 1.0:

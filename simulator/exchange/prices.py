@@ -30,11 +30,12 @@ AHEAD = timedelta(days=400)
 
 
 class Split(NamedTuple):
-    """`ratio` new shares for an old one, from the instant `at` on."""
+    """`ratio` new shares for an old one, from the instant `at` on; the data interface tells it from `told` on."""
 
     symbol: str
     at: int
     ratio: float
+    told: int = 0
 
 
 def traded_prices(bars: Bars, splits: Iterable[Split], after: bool = False) -> Bars:

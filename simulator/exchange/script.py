@@ -47,12 +47,17 @@ class Deed:
 
 def split_symbol(exchange: Exchange, given: Fields) -> None:
     """Split a symbol now: bars from now on are divided, for what was traded stays as it was."""
-    split = Split(_symbol(exchange, given), exchange.now, _number(given, "ratio"))
+    split = _split(exchange, given, exchange.now)
     _show(exchange, given, split, after=True)
     exchange.divide(split)
     if given.get("orders", "left") == "cancelled":
         for account, order in _orders(exchange, {"symbol": split.symbol}):
             exchange.end(account, order, "canceled")
+
+
+def _split(exchange: Exchange, given: Fields, at: int) -> Split:
+    told = parse_instant(str(given["told"])) if "told" in given else 0
+    return Split(_symbol(exchange, given), at, _number(given, "ratio"), told)
 
 
 def _show(exchange: Exchange, given: Fields, split: Split, after: bool) -> None:
@@ -98,7 +103,7 @@ def cut_streams(exchange: Exchange, given: Fields) -> None:
 DEEDS: Mapping[str, Deed] = {
     "split": Deed(
         "a symbol is split: shares × ratio, open orders stay as they are; orders=cancelled: are cancelled; "
-        "bars=raw: the bars show it already",
+        "bars=raw: the bars show it already; told=2024-06-07T12:00: corporate actions tell it from then on",
         ("symbol", "ratio", "orders"), split_symbol,
     ),
     "order": Deed("an order that was entered by hand", ("symbol", "side", "qty"), enter_order),
@@ -120,7 +125,7 @@ def play(exchange: Exchange, script: Iterable[str | Fields]) -> None:
     fresh = not any(account.orders for account in exchange.accounts.values())
     for at, name, fields in read:
         if name == "split" and fresh and at > exchange.now:
-            split = Split(_symbol(exchange, fields), at, _number(fields, "ratio"))
+            split = _split(exchange, fields, at)
             _show(exchange, fields, split, after=False)
             exchange.at(at, partial(exchange.divide, split))
             if fields.get("orders", "left") == "cancelled":

@@ -90,10 +90,12 @@ class Evening:
                 await self.settle(trader)
             else:
                 await trader.book_fills(self.record, self.tell)
-            account = await trader.broker.account() if in_time else None
-            if account is not None:
+            account = await trader.broker.account()
+            await trader.check_shares(now, account, self.record, self.tell)
+            if in_time:
                 await trader.reconcile(at, account, self.record, self.tell)
-            self.record("forward.session", at, trader.name, day_row(trader, known, date.fromisoformat(day), account))
+            row = day_row(trader, known, date.fromisoformat(day), account if in_time else None)
+            self.record("forward.session", at, trader.name, row)
 
         among = [one for one in self.traders if (day, one.name) not in self.rows and one.name not in behind]
         done = await self.each(one, among)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.errors import DataError
+from simulator.errors import DataError, SimError
 from simulator.files import name_aside, place_all, read_text, sweep, write_file
 from simulator.forward.books import Split
 from simulator.forward.protocols import Known
@@ -95,8 +95,11 @@ class RecordedFeed:
 
     def _known_at(self, as_of: datetime) -> Known:
         today = as_of.astimezone(NEW_YORK).date()
-        if self._asked != today:
+        try:
             self._ask_actions(today)
+        except SimError:
+            if self._asked != today:  # later in the day it is asked for what was announced late
+                raise
         self._record(as_of, last_complete_session(as_of, timedelta(0)) if self._daily else today)
         asked_news = self._ask_headlines(as_of)
         known = self.load(as_of, [one for one in self.splits() if one.session <= today])
@@ -159,7 +162,14 @@ class RecordedFeed:
         if not self._splits_file.is_file():
             return []
         rows = csv.DictReader(io.StringIO(read_text(self._splits_file)))
-        return [Split(row["symbol"], date.fromisoformat(row["session"]), float(row["ratio"])) for row in rows]
+        try:  # people add what nobody tells
+            found = [Split(row["symbol"], date.fromisoformat(row["session"]), float(row["ratio"])) for row in rows]
+            if not all(one.symbol and 0.0 < one.ratio < float("inf") for one in found):
+                raise ValueError
+        except (KeyError, TypeError, ValueError):
+            mend = "lines like NVDA,2024-06-10,10 below the first, which is symbol,session,ratio"
+            raise DataError("the splits are not understood", where=str(self._splits_file), mend=mend) from None
+        return found
 
     def _ask_actions(self, today: date) -> None:
         """Ask what goes ex by today: a split is known before the bars that show it."""

@@ -4,7 +4,7 @@ nothing else differs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -68,6 +68,9 @@ class ForwardBroker(Broker, Protocol):
 
     async def state(self) -> AccountState:
         """Return number, cash, equity and restrictions. Raises BrokerError where it is not the account registered."""
+
+    async def positions(self) -> Mapping[str, float]:
+        """Return signed shares. Raises BrokerError: a failed query is not flat."""
 
     async def calendar(self, first: date, last: date) -> list[tuple[datetime, datetime]]:
         """Return (open, close) of each session from `first` to `last`."""

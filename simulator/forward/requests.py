@@ -72,6 +72,10 @@ class OtherAccountError(LeftAloneError):
     alert: Kind = "account changed"
 
 
+class UnexplainedError(BrokerError):
+    """Shares at the broker that are other than those of the books, and no fill says why."""
+
+
 class ClockError(BrokerError):
     """This machine's clock and the broker's are too far apart."""
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from simulator.errors import BrokerError, DataError, SimError, StoppedByUserError
+from simulator.forward.account_errors import try_each, try_one
 from simulator.forward.agenda import ASK_AGAIN, MORNING, Due, list_wakes, make_agenda, newest_close, wait_until
-from simulator.forward.alerts import LEFT_ALONE
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.day import find_late
 from simulator.forward.evening import SOON, Evening
@@ -31,7 +31,6 @@ from simulator.forward.market_data import Quote
 from simulator.forward.programs import Program, last_program, say_change
 from simulator.forward.protocols import Clock, Feed, Known
 from simulator.forward.quotes import with_fresh_quotes
-from simulator.forward.requests import LeftAloneError
 from simulator.forward.settings import Forward
 from simulator.forward.staging import Staging
 from simulator.forward.switches import read_switches
@@ -49,8 +48,6 @@ from simulator.trading.strategy import Consults, KeepsMinutes, Strategy, strateg
 
 GRACE = timedelta(seconds=60)
 """Time after a point within which a loop that starts still holds it."""
-ROUNDS = 3
-"""Attempts on an account whose broker does not answer, before the others are seen to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,6 +257,8 @@ class Session:
                 trader.guard.stirred = trader.guard.stirred or bool(trader.state.protection)
 
     async def _settle_all(self, due: bool = False) -> None:
+        if any(one.guard.doubted and not one.guard.asleep for one in self.traders):
+            await self._known(self._now())
         owed = self.evening.again_at
         if owed is not None and (due or self._now() >= owed):
             await self.evening.make_good(self._now())
@@ -274,45 +273,31 @@ class Session:
 
     async def _settle(self, trader: Trader) -> None:
         pending, trader.pending = trader.pending, None
+        if trader.guard.doubted:
+            await trader.settle(self._now(), self._planner(trader), self._record, self._alert)
         if pending is not None and not trader.state.decided_at(pending[0]):
             if self._now() < session_hours(pending[0])[1]:
+                if trader.guard.doubted:
+                    trader.pending = pending
+                    return
                 try:
                     await self._decide(trader, *pending)
                 except BrokerError:
                     trader.pending = pending
                     raise
                 return
-            self._alert("point missed", f"{pending[1]} of {say_time(pending[0])}: broker down", trader.name)
+            why = "its shares were in doubt" if trader.guard.doubted else "broker down"
+            self._alert("point missed", f"{pending[1]} of {say_time(pending[0])}: {why}", trader.name)
         await self.staging.follow(trader, self._now(), self.quotes, self._record, self._alert)
         await trader.settle(self._now(), self._planner(trader), self._record, self._alert)
 
     async def _each(
         self, work: Callable[[Trader], Awaitable[None]], traders: Sequence[Trader] | None = None
     ) -> list[bool]:
-        """Do `work` on all accounts, side by side. What one raises is raised once the others are done: nothing goes on
-        behind it."""
-        among = self.traders if traders is None else traders
-        done = await asyncio.gather(*(self._try(one, work) for one in among), return_exceptions=True)
-        for one in done:
-            if isinstance(one, BaseException):
-                raise one
-        return [one is True for one in done]
+        return await try_each(self.traders if traders is None else traders, work, self._alert)
 
     async def _try(self, trader: Trader, work: Callable[[Trader], Awaitable[None]]) -> bool:
-        """Do `work` on one account: one whose broker is down does not hold the others up. True where it was done."""
-        for attempt in range(ROUNDS):
-            if trader.barred:
-                return False
-            try:
-                await work(trader)
-                return True
-            except LeftAloneError as error:
-                trader.barred = error.found
-                self._alert(error.alert, f"{error.found}: {LEFT_ALONE}", trader.name)
-            except BrokerError as error:
-                if attempt == ROUNDS - 1:
-                    self._alert("broker unreachable", error.found, trader.name)
-        return False
+        return await try_one(trader, work, self._alert)
 
     # ── what is due ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -403,7 +388,10 @@ class Session:
                 self._alert("split", f"{split.symbol} {split.ratio:g} for 1 on {split.session}", "")
                 why, symbol = "its symbol was split", split.symbol
                 for trader in self.traders:  # a limit of old prices would fill at once
-                    await self._try(trader, lambda one: one.withdraw(self._now(), why, self._record, symbol))  # noqa: B023
+                    await self._try(
+                        trader,
+                        lambda one: one.withdraw(self._now(), why, self._record, self._alert, symbol),  # noqa: B023
+                    )
         return known
 
     # ── one point ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -447,7 +435,7 @@ class Session:
         spent = self.spent()
         costs = {what: total - self._spent.get(what, 0.0) for what, total in spent.items()}
         self._spent = spent
-        why = f"not yet in {', '.join(failed)}: the broker was not reached" if failed else ""
+        why = f"not yet in {', '.join(failed)}: the broker was not reached, or has other shares" if failed else ""
         with suppress(BrokerError):  # what was sent is not undone by a clock that does not answer
             await self._tick()
         times = {"decided_at": decided_at.isoformat(), "sent_at": self._now().isoformat()}
@@ -528,6 +516,8 @@ class Session:
 
     def _check_ticket(self, trader: Trader, ticket: Ticket, book: Book) -> str:
         """Return why `ticket` is not to be sent now, empty where it may be. Raises StoppedError."""
+        if ticket.symbol in trader.guard.doubted:
+            return "the broker has other shares than the books"
         if self.watch is None:
             return ""
         return self.watch.check(ticket, book, self._now(), trader.name, trader.morning)
@@ -537,7 +527,9 @@ class Session:
             now = self._now()
             await trader.review(now, self._record, self._alert)
             trader.give_up(now, "a newer decision took its place", self._record, self._alert)
-            intent = await self._planner(trader, at, name)(await trader.broker.account(), 0)
+            account = await trader.broker.account()
+            await trader.check_shares(now, account, self._record, self._alert)
+            intent = await self._planner(trader, at, name)(account, 0)
             trader.record_intent(intent, self._record, name)
             if self.watch is not None:
                 self.watch.keep_report(intent.decision)

@@ -12,16 +12,17 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime, time
 from typing import Any
 
 from simulator.forward import payloads
 from simulator.market.bars import instant
+from simulator.market.calendar import NEW_YORK
 from simulator.trading.cycle import Intent
 from simulator.trading.execution import Profile
 from simulator.trading.fills import LEAST_SHARES, price_or_nan
 from simulator.trading.model import BrokerFill, Decision, Protect
-from simulator.trading.orders import Origin, Ticket, compile_orders, protections
+from simulator.trading.orders import Origin, Ticket, compile_orders, protections, session_hours
 from simulator.trading.parts import Parts, next_price, parts_left
 from simulator.trading.sizing import on_tick
 
@@ -93,6 +94,8 @@ class State:
     day: Mapping[str, Any] = field(default_factory=dict)
     _protecting: set[str] = field(default_factory=set)
     """Ids under which exits were decided."""
+    _decided: dict[str, int] = field(default_factory=dict)
+    """Instants at which exits were decided, by the id of theirs or of the entry that brings them."""
     _exits: dict[str, Protect] = field(default_factory=dict)
     """Prices that an entry brings, by its id."""
 
@@ -124,7 +127,7 @@ class State:
         elif kind == "forward.order":
             self._take_order(payload)
         elif kind == "forward.split":
-            self._split(str(payload["symbol"]), float(payload["ratio"]))
+            self._split(str(payload["symbol"]), date.fromisoformat(payload["session"]), float(payload["ratio"]))
         elif kind == "forward.session" and payload["session"] >= self.day.get("session", ""):
             self.day = payload
 
@@ -145,7 +148,9 @@ class State:
         for ticket in compile_orders(intent, self.origin, self.profile):
             self.tickets[ticket.client_order_id] = ticket
             self._exits[ticket.client_order_id] = asked.get(ticket.symbol, Protect(ticket.symbol, None, None))
+            self._decided[ticket.client_order_id] = instant(intent.decision.as_of)
         for key, wanted in protections(intent, self.origin).items():
+            self._decided[key] = instant(intent.decision.as_of)
             self._protect(wanted, key)
 
     def take_fill(self, fill: BrokerFill) -> None:
@@ -201,9 +206,16 @@ class State:
         if state == "external":
             self.external.add(key)
 
-    def _split(self, symbol: str, ratio: float) -> None:
+    def _split(self, symbol: str, session: date, ratio: float) -> None:
+        """Multiply what was held before `session`, and the exits that were decided by its close: on prices before it.
+        It may be told after fills of its session."""
+        morning = datetime.combine(session, time(), NEW_YORK)
         if symbol in self.shares:
-            self.shares[symbol] = round(self.shares[symbol] * ratio, 9)
-        if symbol in self.protection:
+            new = sum(
+                one.quantity for one in self.fills.values() if one.symbol == symbol and one.at >= instant(morning)
+            )
+            self.shares[symbol] = round((self.shares[symbol] - new) * ratio + new, 9)
+        guard = self.protection.get(symbol)
+        if guard is not None and self._decided.get(guard.id, 0) < instant(session_hours(morning)[1]):
             self.protection[symbol] = self.protection[symbol].divided(ratio, self.shares.get(symbol, 0.0) > 0.0)
             self._protecting.add(self.protection[symbol].id)

@@ -19,8 +19,9 @@ from simulator.forward import payloads
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.books import Books
 from simulator.forward.gate import Check, Gated, Hold
-from simulator.forward.guard import Guard
+from simulator.forward.guard import Guard, find_unexplained
 from simulator.forward.protocols import ForwardBroker, Known
+from simulator.forward.requests import UnexplainedError
 from simulator.forward.state import FINAL, State
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK
@@ -212,26 +213,42 @@ class Trader:
         payload = {"client_order_id": key, "symbol": symbol, "state": state, "why": why, "filled": filled}
         record("forward.order", now, self.name, {**payload, "again": True} if again else payload)
 
-    def give_up(self, now: datetime, why: str, record: Record, tell: Tell) -> None:
-        """Give up what of the newest intent was never sent."""
-        intent, self.execution_open, self.skipped = self.state.intent, False, frozenset()
-        if intent is None:
-            return
-        for order in intent.orders:
+    def give_up(self, now: datetime, why: str, record: Record, tell: Tell, symbol: str = "") -> None:
+        """Give up what of the newest intent was never sent, or what of that is for `symbol`."""
+        intent = self.state.intent
+        if not symbol:
+            self.execution_open, self.skipped = False, frozenset()
+        for order in () if intent is None else intent.orders:
+            if symbol not in ("", order.symbol):
+                continue
             for key, ticket in self.state.tickets.items():
                 is_its = ticket.symbol == order.symbol and key not in self.state.states
                 if is_its and key not in self.state.given_up:
                     self.note(key, "given up", now, record, why)
                     tell("order refused", f"{ticket.symbol} was not sent: {why}", self.name)
 
-    async def withdraw(self, now: datetime, why: str, record: Record, symbol: str) -> None:
-        """Cancel entries on `symbol` that wait."""
+    async def withdraw(self, now: datetime, why: str, record: Record, tell: Tell, symbol: str) -> None:
+        """Cancel orders on `symbol` that wait, and give up those that were not sent."""
         for key in self.state.open_ids:
-            ticket = self.state.tickets[key]
-            enters = (ticket.quantity or 1.0) * self.state.shares.get(ticket.symbol, 0.0) >= 0.0
-            if enters and symbol == ticket.symbol:
+            if symbol == self.state.tickets[key].symbol:
                 report = await self.broker.cancel(key)
                 self.note(key, report.status, now, record, why, report.filled)
+                tell("order refused", f"an order on {symbol} is withdrawn: {why}", self.name)
+        self.give_up(now, why, record, tell, symbol)
+        self.skipped -= {symbol}  # its position gets its exits back
+
+    async def check_shares(self, now: datetime, account: Book, record: Record, tell: Tell) -> None:
+        """Raise UnexplainedError where the broker's `account` has other shares than the books, and no fill says why."""
+        await self.book_fills(record, tell)
+        found = find_unexplained(self.state.shares, account.positions, self._young(now))
+        for symbol in found:
+            self.guard.doubted.setdefault(symbol, now)
+        if found:
+            raise UnexplainedError("; ".join(found.values()))
+
+    def _young(self, now: datetime) -> set[str]:
+        """Return symbols that filled a moment ago: the broker's own parts agree only after a while."""
+        return {fill.symbol for fill in self.state.fills.values() if fill.at > instant(now - YOUNG)}
 
     async def restore_exits(self, now: datetime, record: Record, tell: Tell) -> None:
         """Protect what is held, before anything is sent: a loop may have been killed between the release of exits and
@@ -270,6 +287,8 @@ class Trader:
             return
         await self.book_fills(record, tell)
         for symbol, wanted in list(self.state.protection.items()):
+            if symbol in self.guard.doubted:
+                continue
             try:
                 parts = wanted.left(self.state.shares.get(symbol, 0.0))
                 await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id, parts)
@@ -305,10 +324,8 @@ class Trader:
                 payload = {"client_order_id": one.client_order_id, "symbol": one.symbol, "state": "external"}
                 record("forward.order", now, self.name, payload)
                 tell("external order", f"an order on {one.symbol} is not ours: it is left as it is", self.name)
-        since = instant(now - YOUNG)
-        young = {fill.symbol for fill in self.state.fills.values() if fill.at > since}
         differences = []
-        for symbol in sorted({*self.state.shares, *account.positions} - young):
+        for symbol in sorted({*self.state.shares, *account.positions} - self._young(now)):
             mine, theirs = self.state.shares.get(symbol, 0.0), account.positions.get(symbol, 0.0)
             if not isclose(mine, theirs, rel_tol=1e-9, abs_tol=1e-6):
                 differences.append(f"{symbol}: {mine:g} in the books, {theirs:g} at the broker")

@@ -106,6 +106,7 @@ class Test:
     names: tuple[str, ...] = ("COUNCIL",)
     splits: Sequence[Split] = ()
     whole_shares: bool = True
+    points: tuple[Point, ...] = (MEETING,)
     settings: Forward = field(default_factory=Forward)
     more: dict[str, Any] = field(default_factory=dict)
     sessions: list[Session] = field(default_factory=list)
@@ -127,7 +128,7 @@ class Test:
             RUN,
             strategy,
             traders,
-            (MEETING,),
+            self.points,
             rules,
             clock,
             feed,

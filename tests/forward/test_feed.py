@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulator.errors import BrokerError
+from simulator.errors import BrokerError, DataError
 from simulator.forward.actions import alpaca_source, read_actions
 from simulator.forward.books import Split
 from simulator.forward.feed import Actions, RecordedFeed, Source, adjusted
@@ -145,3 +145,36 @@ def test_a_rehearsal_does_not_wait_for_a_minute_of_requests_to_pass(market: Mark
     with market.fault("429", on="GET /v2/account", times=2):
         assert run(account.state()).number
     assert time.monotonic() - before < 3.0
+
+
+@pytest.mark.fault("services", "corporate actions are down after the morning", "those told by then count")
+def test_splits_are_asked_for_again_and_those_that_nobody_tells_are_written_by_hand(tmp_path: Path) -> None:
+    told: list[Split | None] = [None]
+
+    def bars(symbols: Sequence[str], first: date, _last: date) -> list[BarTable]:
+        one = {name: np.full(1, 100.0) for name in ("open", "high", "low", "close", "volume")}
+        return [daily_table(symbol, "broker", np.array([day_number(first)]), one) for symbol in symbols]
+
+    def actions(*_: object) -> Actions:
+        if told[0] is None:
+            raise BrokerError("HTTP 503")
+        return Actions({}, tuple(one for one in told if one is not None))
+
+    def load(as_of: datetime, splits: Sequence[Split]) -> Known:
+        return Known(SimpleNamespace(as_of=as_of, news=(), events=()), None, splits)  # type: ignore[arg-type]
+
+    feed = RecordedFeed(("SPY", "QQQ"), TUESDAY, tmp_path / "data", Source(bars, actions), load)
+    with pytest.raises(BrokerError):
+        asyncio.run(feed.known_at(_after(TUESDAY)))
+    told[0] = Split("SPY", TUESDAY, 4.0)
+    assert asyncio.run(feed.known_at(_after(TUESDAY))).splits == [told[0]]
+    told[0] = None
+    with (tmp_path / "splits.csv").open("a") as file:
+        file.write(f"QQQ,{TUESDAY},0.1\n")
+    known = asyncio.run(feed.known_at(_after(TUESDAY))).splits
+    assert known == [Split("SPY", TUESDAY, 4.0), Split("QQQ", TUESDAY, 0.1)]
+    for wrong in ("QQQ,soon,2\n", "QQQ\n", f"QQQ,{TUESDAY},0\n"):
+        (tmp_path / "splits.csv").write_text(f"symbol,session,ratio\n{wrong}")
+        with pytest.raises(DataError, match="splits are not understood") as refused:
+            asyncio.run(feed.known_at(_after(TUESDAY)))
+        assert "symbol,session,ratio" in str(refused.value.mend)

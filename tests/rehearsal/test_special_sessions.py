@@ -88,7 +88,7 @@ def test_a_bar_that_is_refused_at_its_close_is_waited_for_and_nothing_decided_on
 
 
 def over_the_night_of_apple(
-    workspace: Path, first: float, last: float, **exits: object
+    workspace: Path, first: float, last: float, told: str = "", **exits: object
 ) -> tuple[State, tuple[Difference, ...]]:
     """Hold Apple from 5 to 10 June 2014, seven for one on the 9th, from a close at `first` to one at `last`; return the
     account, and where a replay differs."""
@@ -97,15 +97,16 @@ def over_the_night_of_apple(
         rows = [f"{day},{unit * c},{unit * (c + 0.5)},{unit * (c - 0.5)},{unit * c},1000" for day, c in closes.items()]
         (workspace / "data" / f"{symbol}.csv").write_text("\n".join(["date,open,high,low,close,volume", *rows, ""]))
     spec = RunSpec("buy_and_hold", ("AAPL",), date(2014, 6, 5), parameters={"risk.execution": "alpaca", **exits})
-    night = ("at 2014-06-09T00:00-04:00 split AAPL 7",)
+    night = (f"at 2014-06-09T00:00-04:00 split AAPL 7{told and f' told={told}'}",)
     rehearsal = Rehearsal(spec, 4, find_workspace(str(workspace)), night)
     session = rehearse(rehearsal)
     return session.traders[0].state, compare(session.run, rehearsal.folder, rehearsal.workspace).differences
 
 
-def test_a_position_goes_through_the_night_of_a_split(workspace: Path) -> None:
+@pytest.mark.parametrize("told", ["", "2014-06-10T06:00"], ids=["in time", "a day late"])
+def test_a_position_goes_through_the_night_of_a_split(workspace: Path, told: str) -> None:
     # 645 dollars on Friday, 93 on Monday.
-    state, differences = over_the_night_of_apple(workspace, 92.12, 94.25)
+    state, differences = over_the_night_of_apple(workspace, 92.12, 94.25, told)
     (fill,) = state.booked
     assert fill.price == pytest.approx(7 * 92.48 * 1.0002)
     assert state.shares["AAPL"] == pytest.approx(7 * fill.quantity)
