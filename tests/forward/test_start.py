@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +18,8 @@ import pytest
 
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.server import Served, serve
+from simulator.files import born
+from simulator.forward.lock import hold
 from simulator.forward.log import read_log
 from simulator.forward.registration import registrations
 from simulator.market.bars import instant
@@ -23,6 +27,7 @@ from simulator.market.calendar import NEW_YORK
 from simulator.market.load import load_bars
 from simulator.store.database import Store
 from simulator.store.events import Event
+from simulator.trading.model import Book
 
 from ..rehearsal.test_parity import write_minutes
 
@@ -30,6 +35,7 @@ pytestmark = pytest.mark.medium
 
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "deploy" / "systemd" / "sim-forward.service"
 TEST = ("forward", "start", "--strategy", "equal_weight", "--symbols", "SPY,QQQ")
 MONDAY, TUESDAY, WEDNESDAY = (date(2024, 6, day) for day in (3, 4, 5))
 STEPS = ("07:00", "08:01", "08:40", "09:31", "09:45", "16:01", "16:25")
@@ -257,6 +263,69 @@ def test_it_is_paused_and_stopped_from_outside(workspace: Path, served: Served, 
     done = sim(*TEST, "--exchange", served.url, cwd=workspace)
     assert done.returncode == 2
     assert "`rm " in done.stderr
+
+
+def read_unit() -> tuple[list[str], dict[str, str]]:
+    """Return the words that the systemd unit starts, and what it sets in the environment."""
+    lines = [line.partition("=") for line in UNIT.read_text().splitlines() if "=" in line and line[0] != "#"]
+    (start,) = (value for name, _, value in lines if name == "ExecStart")
+    words = (word for name, _, value in lines if name == "Environment" for word in value.split())
+    return start.split()[1:], dict(word.split("=", 1) for word in words)
+
+
+def test_the_command_of_the_unit_tells_its_manager_when_it_is_ready_and_when_it_ends(
+    workspace: Path, served: Served, tmp_path: Path
+) -> None:
+    words, given = read_unit()
+    own = {name: value.replace("/var/lib/sim", str(tmp_path / "state")) for name, value in given.items()}
+    command = [sys.executable, "-m", "simulator", *words]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        env = {**os.environ, **own, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        done = subprocess.run(command, cwd=workspace, env=env, capture_output=True, text=True)
+        assert (done.returncode, registrations(workspace / "reports")) == (2, []), "systemd does not start it again"
+        assert "RestartPreventExitStatus=2\n" in UNIT.read_text()
+        assert "ALPACA_PAPER_KEY_COUNCIL" in done.stderr
+        with subprocess.Popen([*command, "--exchange", served.url], cwd=workspace, env=env, stdout=-1) as process:
+            try:
+                told = [manager.recv(1000).decode()]
+                while told[-1] != "READY=1":
+                    told.append(manager.recv(1000).decode())
+                assert list((tmp_path / "state/.local/state/sim/locks").rglob("*.lock")), "where terminals look"
+                process.terminate()
+                process.communicate(timeout=30)
+            finally:
+                process.kill()
+            manager.settimeout(0.0)
+            while told[-1] != "STOPPING=1":
+                told.append(manager.recv(1000).decode())
+    assert process.returncode == 0
+    assert all(one.startswith(("WATCHDOG=1\nSTATUS=", "READY=1", "STOPPING=1")) for one in told)
+
+
+def test_without_an_exchange_no_second_loop_starts_on_an_account(
+    workspace: Path, sim: Sim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but the broker's first answers is real: without keys there are none."""
+    from simulator.runs import forward_start
+
+    async def introduce(*_: object) -> object:
+        return {"COUNCIL": Book(1e5, {}, {}, 1e5)}, {"COUNCIL": "PA1"}, datetime(2024, 6, 3, 10, tzinfo=NEW_YORK)
+
+    monkeypatch.setattr(forward_start, "_introduce", introduce)
+    for name in ("ALPACA_PAPER_KEY_COUNCIL", "ALPACA_PAPER_SECRET_COUNCIL"):
+        monkeypatch.setenv(name, PLANTED[name])
+    with hold(["account PA1"]):
+        done = sim(*TEST, cwd=workspace)
+        assert (done.returncode, f"on account PA1 already (process {os.getpid()})" in done.stderr) == (2, True)
+    other, parent = {"opening": {"COUNCIL": {"number": "PA1"}}, "host": socket.gethostname()}, os.getppid()
+    with Store(workspace / "sim.db") as store:
+        started = Event("forward.started", None, None, {**other, "pid": parent, "born": born(parent) or ""})
+        store.append_after_reading("0123456789", (), lambda _: [started])
+    done = sim(*TEST, cwd=workspace)
+    assert (done.returncode, f"process {parent} on " in done.stderr) == (2, True), done.stderr
+    assert registrations(workspace / "reports") == [], "refused before it registers"
 
 
 BROKEN = """
