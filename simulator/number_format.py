@@ -173,6 +173,14 @@ def sessions_needed(value: object) -> str:
     return NEVER if x is not None and x >= LIFETIME * SESSIONS_A_YEAR else whole(value)
 
 
+def age(seconds: float) -> str:
+    """``12 s``, ``4 min``, ``16 h``, ``3 days``."""
+    for unit, size in (("days", 86_400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2.0 * size:
+            return f"{seconds / size:.0f}{SPACE}{unit}"
+    return f"{max(seconds, 0.0):.0f}{SPACE}s"
+
+
 def counted(count: int, one: str, many: str | None = None) -> str:
     """``1 fill``, ``2 fills``."""
     return f"{whole(count)}{SPACE}{one if count == 1 else many or one + 's'}"

@@ -14,6 +14,7 @@ from simulator.printing import say
 
 if TYPE_CHECKING:
     from simulator.forward.approvals import Action, Approval
+    from simulator.forward.review import Review
 
 TRADES = click.argument("trades", nargs=-1, required=True, metavar="TRADE…")
 BY = click.option("--by", metavar="NAME", help="Who answers.  [the user of this machine]")
@@ -46,14 +47,21 @@ def approvals(ctx: click.Context, every: bool, as_json: bool) -> None:
 def list_waiting(ctx: click.Context, every: bool, as_json: bool) -> None:
     """Show trades that wait. Exit code 5 where an account could not be checked."""
     from simulator.forward.approvals import read_approvals
+    from simulator.forward.review import review
     from simulator.forward.status import find_unchecked
     from simulator.store.database import open_store
 
     with open_store(ctx.obj) as store:
         found = [one for one in read_approvals(store) if every or one.state == "waiting"]
         unchecked = find_unchecked(ctx.obj, store)
-    facts = {"approvals": [{**asdict(one), "digest": one.digest} for one in found], "unchecked": unchecked}
-    print_result(_finite(facts), as_json, lambda _: _show(found, unchecked))
+    looked = review(ctx.obj, found)
+    rows = [
+        {**asdict(one), "digest": one.digest} | ({"review": asdict(looked[one.id])} if one.id in looked else {})
+        for one in found
+    ]
+    print_result(
+        _finite({"approvals": rows, "unchecked": unchecked}), as_json, lambda _: _show(found, looked, unchecked)
+    )
     ctx.exit(5 if unchecked else 0)
 
 
@@ -63,8 +71,8 @@ def _finite(value: Any) -> Any:
     return to_json(value)
 
 
-def _show(found: Sequence[Approval], unchecked: Mapping[str, Mapping[str, str]]) -> None:
-    from simulator.number_format import dollars, shares
+def _show(found: Sequence[Approval], looked: Mapping[str, Review], unchecked: Mapping[str, Mapping[str, str]]) -> None:
+    from simulator.number_format import age, dollars, percent, shares
 
     for one in found:
         until = f"until {one.deadline}" if one.state == "waiting" else f"{one.state} {one.by} {one.reason}".rstrip()
@@ -75,6 +83,14 @@ def _show(found: Sequence[Approval], unchecked: Mapping[str, Mapping[str, str]])
             prices = {"limit": staged.limit, "stop": staged.stop, "target": staged.take_profit}
             terms = "".join(f", {what} {price:g}" for what, price in prices.items() if price is not None)
             say(f"  {name:10} {size}{terms}" + (f"  blocked: {staged.blocked}" if staged.blocked else ""))
+        if (its := looked.get(one.id)) is not None and its.now is not None:
+            change = "" if its.change is None else f", {percent(its.change, 2, sign=True)}"
+            old = ": old" if its.now.is_old else ""
+            say(f"  {its.now.price:g} now{change}, told {age(its.now.age_s)} ago{old}")
+        elif its is not None:
+            say("  price now not known")
+        for name, why in its.forbidden.items() if its is not None else ():
+            say(f"  {name:10} not within its rules: {why}")
         for text in (*one.thesis, *one.kill_shots, one.dissent, *one.rules):
             if text:
                 say(f"  {text}")
@@ -134,18 +150,24 @@ def _answer(
 
     from simulator.errors import SimError
     from simulator.forward.approvals import Answer, answer_together, read_approvals
+    from simulator.forward.review import review
     from simulator.store.database import open_store
 
     failed: dict[str, str] = {}
     with open_store(ctx.obj) as store:
         known = read_approvals(store)
+        prices = {id: one.now for id, one in review(ctx.obj, known).items()}
         waiting = [one for one in known if one.state == "waiting"]
         named = [f"{one.id}:{one.version}" for one in waiting] if tuple(trades) == ("all",) else list(trades)
         given = []
         for name in named:
             try:
                 found, version = _find(name, known)
-                given.append(Answer(found.id, version, by or getuser(), action, reason, changes, run=found.run))
+                now = prices.get(found.id)
+                seen = (None, "") if now is None else (now.price, now.at)
+                given.append(
+                    Answer(found.id, version, by or getuser(), action, reason, changes, seen[0], found.run, seen[1])
+                )
             except SimError as error:
                 failed[name] = str(error)
         done = [] if failed else answer_together(store, given)

@@ -203,6 +203,10 @@ class Answer:
     price: float | None = None
     run: str = ""
     """Its run, where it is known: without it the runs are searched."""
+    price_at: str = ""
+    """Instant of the price that was seen, ISO."""
+    newest: float | None = None
+    """Newest price that is known, by which it is judged where the one that was seen is older."""
 
 
 def answer_together(store: Store, answers: Sequence[Answer]) -> list[Approval | SimError]:
@@ -258,12 +262,12 @@ def _event_of(given: Answer, known: Mapping[str, Approval], now: datetime | None
         raise StaleError(f"{found.symbol} could be answered until {found.deadline}")
     payload: dict[str, Any] = {"id": found.id, "version": found.version + 1, "by": given.by, "action": given.action}
     payload |= {"reason": given.reason, "seen": found.digest, "seen_version": found.version}
-    payload |= {"price": given.price, "changes": dict(given.changes)}
+    payload |= {"price": given.price, "price_at": given.price_at, "changes": dict(given.changes)}
     if given.action == "reject":
         return Event("approval.refused", found.decided_at, None, payload)
     sizes = {name: change(one, given.changes) for name, one in found.sizes.items()}
     for name, one in sizes.items():
-        if why := forbids(one, found.price_then if given.price is None else given.price):
+        if why := forbids(one, given.newest or given.price or found.price_then):
             raise UsageError(f"{found.symbol} in {name}: {why}", mend="modify or reject it")
     payload["sizes"] = {name: to_json(asdict(one)) for name, one in sizes.items()}
     return Event("approval.given", found.decided_at, None, payload)

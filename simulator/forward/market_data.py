@@ -24,6 +24,11 @@ class Quote:
     bid: float
     ask: float
 
+    @property
+    def price(self) -> float:
+        """Middle of the two; the other one where a side is empty."""
+        return (self.bid + self.ask) / 2.0 if self.bid > 0.0 and self.ask > 0.0 else max(self.bid, self.ask)
+
 
 class MarketData:
     """Prices of the exchange, asked with the keys of one account."""

@@ -167,7 +167,7 @@ class Session:
             for due in self.wakes():
                 if (due.at, due.why) not in self.done:
                     await self._wait(due)
-                    await (self._do(due) if self.watch is None else self.watch.beat_while(self._do(due)))
+                    await self._beating(self._do(due))
             why = f"the end of {self.last}"
             while self.evening.owed:
                 (*_, last), now = self.evening.owed, self._now()
@@ -243,8 +243,7 @@ class Session:
             now = await self._tick()
             if self.watch is not None:
                 self.watch.look(now, f"{due.why} {due.name}, {say_time(at)}")
-            settling = self._settle_all(now >= at)
-            await (settling if self.watch is None else self.watch.beat_while(settling))
+            await self._beating(self._settle_all(now >= at))
             if now >= at:
                 return
             if self.answering is not None and self.staging.waiting and await self.answering(self.staging):
@@ -265,6 +264,10 @@ class Session:
         self.staging.read(self._now())
         await self._each(self._settle)
         self.staging.ask(self._now(), self.traders, lambda at: self._names[instant(at)])
+        await self.staging.show_prices(self._now(), self.watch)
+
+    async def _beating(self, work: Awaitable[None]) -> None:
+        await (work if self.watch is None else self.watch.beat_while(work))
 
     async def _tick(self) -> datetime:
         """Return the broker's time; what is done until the next tick happens at it."""
@@ -463,9 +466,8 @@ class Session:
             return self._held
         known = await self._await_bars(at)
         deciding = strategy_at(self.strategy, name)
-        opinion = None
-        if deciding.reads != "nothing":
-            opinion = await deciding.opine(known.snapshot, self._read_by(deciding, at))
+        silent = deciding.reads == "nothing"
+        opinion = None if silent else await deciding.opine(known.snapshot, self._read_by(deciding, at))
         written = deciding.minutes(opinion) if isinstance(deciding, KeepsMinutes) else None
         self._held = Deliberation(at, known, opinion, written)
         return self._held

@@ -17,9 +17,10 @@ from typing import Any
 
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.approvals import KINDS, Approval, Staged, approval_id, fold, forbids, write_asked
-from simulator.forward.quotes import Quotes
+from simulator.forward.quotes import Quotes, QuotesOfWaiting
 from simulator.forward.settings import Forward
 from simulator.forward.trader import Record, Tell, Trader
+from simulator.forward.watch import Watch
 from simulator.market.calendar import NEW_YORK, say_time
 from simulator.store.database import Store
 from simulator.store.events import Event, Stored
@@ -63,6 +64,8 @@ class Staging:
     tell: Callable[[AlertKind, str, str], None]
     known: dict[str, Approval] = field(default_factory=dict)
     position: int = 0
+    quotes: QuotesOfWaiting | None = None
+    """Of what a person is shown; None where nobody quotes."""
 
     @property
     def share(self) -> float | None:
@@ -147,6 +150,12 @@ class Staging:
         if self.known[asked.id].state == "expired":
             self.tell("approval expired", f"{asked.symbol} is not traded: {why}", "")
 
+    async def show_prices(self, now: datetime, watch: Watch | None) -> None:
+        """Have the heartbeat tell the newest quotes of the symbols that wait, which is all that people see of them."""
+        if self.quotes is not None and watch is not None:
+            await self.quotes.look({one.symbol for one in self.waiting}, now)
+            watch.prices = self.quotes.known
+
     async def follow(self, trader: Trader, now: datetime, quotes: Quotes | None, record: Record, tell: Tell) -> None:
         """Do as was answered: what was refused is given up, what was changed takes the place of what was planned.
         In an open market the price of now is asked for. Raises BrokerError."""
@@ -177,7 +186,7 @@ class Staging:
             if mine is None or mine.terms != staged.terms:
                 continue  # it is asked for again
             quote = (await quotes([symbol])).get(symbol) if quotes and now >= session_hours(now)[0] else None
-            if why := forbids(mine, None if quote is None else (quote.bid + quote.ask) / 2.0):
+            if why := forbids(mine, None if quote is None else quote.price):
                 give_up(keys, why)
                 tell("order refused", f"{symbol} was approved and not sent: {why}", trader.name)
 

@@ -15,7 +15,7 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -94,6 +94,8 @@ class Heartbeat:
     pid: int = 0
     born: str = ""
     beat_at: str = ""
+    prices: Mapping[str, Mapping[str, str | float]] = field(default_factory=dict)
+    """Newest quotes of the symbols that wait for a person, of no others: {symbol: {at, bid, ask}}."""
 
     def age_s(self, now: datetime | None = None) -> float:
         """Return the seconds since it was written."""

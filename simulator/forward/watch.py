@@ -20,7 +20,9 @@ from simulator.errors import SimError
 from simulator.files import write_file
 from simulator.forward.alerts import Alert, Alerts, Deliver, Kind
 from simulator.forward.log import Log
+from simulator.forward.market_data import Quote
 from simulator.forward.notify import notify
+from simulator.forward.quotes import write_quotes
 from simulator.forward.settings import Forward
 from simulator.forward.switches import Heartbeat, Switches, beat, read_switches
 from simulator.market.calendar import NEW_YORK
@@ -79,10 +81,13 @@ class Watch:
         """Says that this machine's clock and the broker's are too far apart, while they are: nothing is entered."""
         self.stop_asked: str | None = None
         """Set by a signal handler: `look` stops the loop then."""
+        self.prices: Mapping[str, Quote] = {}
+        """Newest quotes of the symbols that wait for a person."""
         self._record, self._clock = record, clock
         self._since, self._now, self._next = "", datetime.now(UTC), ""
         self._killed = False
         self._beaten, self._state = -float("inf"), ""
+        self._priced: Mapping[str, Quote] = {}
 
     def keep_report(self, decision: Decision) -> None:
         """Write the report that a decision makes of its day into ``logs/reports/daily_YYYYMMDD.json``, of its week into
@@ -105,11 +110,13 @@ class Watch:
         self.beat("running", now)
         notify("READY=1")
 
-    def look(self, now: datetime, next_point: str | None = None) -> None:
-        """Read the switches and let the heart beat: at each poll. `next_point` is when and what comes next.
+    def look(self, now: datetime | None = None, next_point: str | None = None) -> None:
+        """Read the switches and let the heart beat: at each poll. `now` is the broker's time, by default that of the
+        look before; `next_point` is when and what comes next.
 
         Raises StoppedError where the kill switch is thrown or the process was asked to end.
         """
+        now = now or self._now
         self._now, self._next = now, next_point or self._next
         switches = read_switches(self.workspace)
         self._follow_pause(switches, now)
@@ -169,17 +176,21 @@ class Watch:
         self._put("alert", at, account, {"kind": kind, "text": text})
 
     def beat(self, state: str, now: datetime) -> None:
-        """Write the heartbeat where one is due, or the state has changed."""
+        """Write the heartbeat where one is due, or state or prices have changed."""
         tick = self._clock()
-        if state == self._state and tick - self._beaten < self.settings.heartbeat_s:
+        told = state == self._state and self._priced == self.prices
+        if told and tick - self._beaten < self.settings.heartbeat_s:
             return
-        self._beaten, self._state = tick, state
+        self._beaten, self._state, self._priced = tick, state, self.prices
         notify(
             "STOPPING=1" if state == "stopped" else f"WATCHDOG=1\nSTATUS={state}, next {self._next or 'not known yet'}"
         )
         run, strategy, accounts, mode = vars(self.watched).values()
         every = self.settings.heartbeat_s
-        heart = Heartbeat(run, strategy, accounts, mode, state, self._since, now.isoformat(), self._next, every)
+        heart = Heartbeat(
+            run, strategy, accounts, mode, state, self._since, now.isoformat(), self._next, every,
+            prices=write_quotes(self.prices),
+        )  # fmt: skip
         if not beat(self.workspace, heart):
             self.alert("disk", f"no heartbeat can be written in {self.workspace.logs}", now)
 

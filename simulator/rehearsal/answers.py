@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -75,8 +75,10 @@ async def answer_by_script(answers: Sequence[ScriptedAnswer], staging: Staging) 
     return done
 
 
-async def wait_for_person(staging: Staging) -> bool:
-    """Wait until somebody has answered one of the trades that wait."""
+async def wait_for_person(look: Callable[[], None], staging: Staging) -> bool:
+    """Wait until somebody has answered one of the trades that wait. `look` is called meanwhile, and what it raises ends
+    the wait."""
     while not staging.store.of_forward(staging.run, tuple(KINDS), staging.position):
+        look()
         await asyncio.sleep(POLL_S)
     return True

@@ -32,8 +32,10 @@ from simulator.exchange.journal import Journal
 from simulator.exchange.server import serve
 from simulator.forward.actions import alpaca_source
 from simulator.forward.alpaca import AlpacaAccount
+from simulator.forward.market_data import MarketData
 from simulator.forward.mode import make_rehearsal_keys
 from simulator.forward.protocols import ForwardBroker
+from simulator.forward.quotes import QuotesOfWaiting
 from simulator.forward.registration import Registration, as_begun, register
 from simulator.forward.requests import Patience
 from simulator.forward.session import Session
@@ -226,8 +228,10 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
         if session.watch is not None and rehearsal.answers is not None:
             asking = {"approval": session.watch.settings.approval or "required"}
             session.watch.settings = session.watch.settings.model_copy(update=asking)
-        if rehearsal.answers == (PERSON,):
-            session.answering = wait_for_person
+        if rehearsal.answers == (PERSON,) and session.watch is not None:
+            prices = opened.enter_context(closing(MarketData(keys, url=address, patience=PATIENCE)))
+            session.staging.quotes = QuotesOfWaiting(prices.quotes)
+            session.answering = partial(wait_for_person, session.watch.look)
         elif rehearsal.answers is not None:
             session.answering = partial(answer_by_script, parse_answers(rehearsal.answers))
         session.locks = rehearsal.folder / "locks"  # accounts of one number at another exchange are others

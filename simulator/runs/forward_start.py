@@ -13,7 +13,7 @@ import hashlib
 import json
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from simulator.forward.clock import BrokerClock, ask_broker
 from simulator.forward.lock import hold, locks_folder, refuse_shared
 from simulator.forward.market_data import MarketData
 from simulator.forward.mode import Keys, make_rehearsal_keys, open_keys
+from simulator.forward.quotes import QuotesOfWaiting
 from simulator.forward.registration import Registration, as_begun, register, registrations
 from simulator.forward.requests import Patience
 from simulator.forward.session import Session
@@ -234,12 +235,14 @@ class Loop:
         source = alpaca_source(self.keys[leading.name], self.url, patience, frequency, self.settings.bars_feed, news)
         mode = "rehearsal" if rehearsed else self.settings.mode
         opened = open_session(self.spec, self.last, self.workspace, test, mode, accounts.__getitem__, clock, source)
-        with opened as (session, loop):
+        data = MarketData(self.keys[leading.name], url=self.url, patience=patience)
+        with closing(data) as prices, opened as (session, loop):
             if session.watch is None:
                 raise UsageError("nobody watches over the loop")
             watch = session.watch
+            session.staging.quotes = QuotesOfWaiting(prices.quotes)
             if not rehearsed:
-                session.quotes = MarketData(self.keys[leading.name], patience=patience).quotes
+                session.quotes = prices.quotes
             watch.alerts.echo = self.echo
             record_start(session, self.spec, rehearsed=rehearsed, exchange=self.url)
             session.locks = _locks(self.url)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from simulator.errors import SimError, UsageError
-from simulator.forward.approvals import Answer, StaleError, answer_together
+from simulator.forward.approvals import Answer, StaleError, answer_together, read_approvals
+from simulator.forward.review import review
 from simulator.forward.switches import PAUSE, STOP, ask_to_stop, read_heartbeats, reset, throw
 from simulator.store.database import Store
 from simulator.store.events import Event
@@ -83,8 +85,11 @@ def close(workspace: Workspace, run: str) -> str:
     return "; ".join(lines)
 
 
-def answer_all(store: Store, person: Person, answers: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def answer_all(
+    workspace: Workspace, store: Store, person: Person, answers: list[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Answer trades together; returns of each what became of it. Where one is refused, none of its run is answered."""
+    newest = {id: one.price for id, one in review(workspace, read_approvals(store)).items()}
     given = [
         Answer(
             str(one.get("id", "")),
@@ -93,6 +98,9 @@ def answer_all(store: Store, person: Person, answers: list[Mapping[str, Any]]) -
             one["action"],
             str(one.get("reason", ""))[:1000],
             {name: float(value) for name, value in (one.get("changes") or {}).items()},
+            one.get("price"),
+            price_at=str(one.get("price_at", ""))[:40],
+            newest=newest.get(str(one.get("id", ""))),
         )
         for one in answers
     ]
@@ -118,6 +126,7 @@ def read_answers(given: Any) -> list[Mapping[str, Any]]:
         numbers = changes is None or (
             isinstance(changes, dict) and all(type(n) in (int, float) for n in changes.values())
         )
-        if not (fits and numbers):
-            raise UsageError("an answer has an id, a version, an action and changes that are numbers")
+        price = one.get("price") if isinstance(one, dict) else None
+        if not (fits and numbers and (price is None or (type(price) in (int, float) and 0.0 < price < math.inf))):
+            raise UsageError("an answer has an id, a version, an action, and a price and changes that are numbers")
     return answers

@@ -9,7 +9,7 @@ import contextlib
 import json
 import secrets
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +29,7 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from simulator.errors import SimError, UsageError
+from simulator.number_format import age, percent
 from simulator.printing import printable
 from simulator.report.renderers.html import TEMPLATES, page_filters
 from simulator.store.database import Store
@@ -61,6 +62,7 @@ class Desk:
         self.pages.filters["plain"] = lambda value: printable(str(value))
         self.pages.filters["brief"] = lambda at: printable(str(at)[:16].replace("T", " "))
         self.pages.filters["money"] = lambda value: "–" if value is None else f"${value:,.2f}"
+        self.pages.filters |= {"age": age, "change": partial(percent, digits=2, sign=True)}
         self.pages.filters["number"] = lambda value: "–" if value is None else f"{value:,.10g}"
 
     def render(self, name: str, status: int = 200, **facts: Any) -> HTMLResponse:
@@ -208,7 +210,7 @@ class Desk:
 
     def answer(self, given: Any, person: actions.Person) -> dict[str, Any]:
         """Answer trades that wait."""
-        return {"results": actions.answer_all(self.store, person, actions.read_answers(given))}
+        return {"results": actions.answer_all(self.workspace, self.store, person, actions.read_answers(given))}
 
     def act(self, given: Any, person: actions.Person) -> dict[str, Any]:
         """Throw a switch."""

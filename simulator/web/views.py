@@ -10,6 +10,7 @@ from simulator.analysis.forward_facts import read_facts
 from simulator.config import load_config
 from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import KINDS, read_approvals
+from simulator.forward.review import review
 from simulator.forward.status import find_unchecked, read_status
 from simulator.forward.switches import read_switches
 from simulator.rehearsal.shadow import Decided
@@ -47,8 +48,9 @@ def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
 def look_at_approvals(workspace: Workspace, store: Store) -> dict[str, Any]:
     """Return trades that wait, those that were answered, and accounts of which nobody knows what waits."""
     known, silent = read_approvals(store), find_unchecked(workspace, store)
+    reviewed = review(workspace, known)
     return {
-        "waiting": [one for one in known if one.state == "waiting"],
+        "waiting": [(one, reviewed[one.id]) for one in known if one.state == "waiting"],
         "answered": [one for one in known if one.state != "waiting"][::-1][:NEWEST],
         "unchecked": {(run, name): why for run, accounts in silent.items() for name, why in accounts.items()},
     }
@@ -116,6 +118,8 @@ def look_at_audit(_workspace: Workspace, store: Store) -> dict[str, Any]:
 def _line(stored: Stored) -> dict[str, str]:
     payload = stored.event.payload
     seen = f"version {payload['seen_version']}, {payload['seen']}" if "seen" in payload else ""
+    if payload.get("price"):
+        seen += f", price {payload['price']:g} of {payload.get('price_at') or 'an unknown instant'}"
     changed = ", ".join(f"{name} {value:g}" for name, value in payload.get("changes", {}).items())
     about = [payload.get(name) for name in ("id", "run", "what", "reason")]
     return {

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from simulator.errors import BrokerError
 from simulator.forward.approvals import answer, read_approvals
+from simulator.forward.market_data import Quote
+from simulator.forward.quotes import QuotesOfWaiting
+from simulator.forward.review import review
 from simulator.forward.settings import Forward
 from simulator.forward.staging import Staging
-from simulator.forward.switches import STOP, reset, throw
+from simulator.forward.switches import STOP, read_heartbeats, reset, throw
 from simulator.forward.watch import StoppedError
 from simulator.rehearsal.answers import answer_by_script, parse_answers
 from simulator.store.events import Event
@@ -149,3 +155,31 @@ def test_the_kill_switch_ends_what_waits_at_once(market: Market, tmp_path: Path)
     reset(workspace, STOP)
     test.play()
     assert sent(test, market) == [], "a start afterwards orders nothing of it"
+
+
+def test_the_heartbeat_tells_the_prices_of_what_waits_and_of_nothing_else(market: Market, tmp_path: Path) -> None:
+    test, asked, told = opened(market, tmp_path, BUY, ()), [], []
+    session = test.open()
+
+    async def quote(symbols: Sequence[str]) -> dict[str, Quote]:
+        asked.append(tuple(symbols))
+        if len(asked) == 2:
+            raise BrokerError("the prices do not answer")
+        return {
+            one: Quote(datetime(2024, 6, 4, 12, 46, tzinfo=UTC), 99.0, 101.0 if one == "B" else 0.0) for one in "AB"
+        }
+
+    async def look_on(staging: Staging) -> bool:
+        assert session.watch is not None
+        session.watch.look()
+        (heart,) = read_heartbeats(session.watch.workspace)
+        found = review(session.watch.workspace, staging.waiting)
+        told.append({one.symbol: found[one.id].price for one in staging.waiting})
+        assert heart.prices.keys() == told[-1].keys()
+        return await answer_by_script(parse_answers(["* A approve"]), staging)
+
+    session.answering, session.staging.quotes = look_on, QuotesOfWaiting(quote)
+    asyncio.run(session.go())
+    assert told == [{"A": 99.0, "B": 100.0}, {"B": 100.0}], "a price that cannot be asked for stays the last one known"
+    assert asked[:2] == [("A", "B"), ("B",)]
+    assert read_heartbeats(session.watch.workspace)[0].prices == {}  # type: ignore[union-attr]

@@ -7,12 +7,15 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
 
 from simulator.forward.approvals import Approval, Staged, write_asked
+from simulator.forward.switches import Heartbeat, beat
 from simulator.store.database import Store
 from simulator.store.events import Event
 from simulator.web.app import make_app
@@ -66,10 +69,20 @@ class Site:
         self.server.should_exit = True
         self.thread.join(20)
 
-    def ask(self, *symbols: str, version: int = 1) -> None:
+    def ask(self, *symbols: str, version: int = 1, without_limit: bool = False) -> None:
         """Let trades wait for approval."""
-        asked = [replace(ASKED, id=one.lower().rjust(12, "a"), symbol=one, version=version) for one in symbols]
+        sizes = {name: replace(one, limit=None) if without_limit else one for name, one in ASKED.sizes.items()}
+        given = replace(ASKED, version=version, sizes=sizes)
+        asked = [replace(given, id=one.lower().rjust(12, "a"), symbol=one) for one in symbols]
         self.store.append("run", [Event("approval.asked", ASKED.decided_at, None, write_asked(one)) for one in asked])
+
+    def beat(self, price: float | None, age_s: float = 1.0) -> None:
+        """Let the loop be at work, with a price of SPY."""
+        now = datetime.now(UTC)
+        quote = {"at": (now - timedelta(seconds=age_s)).isoformat(), "bid": price, "ask": price}
+        prices: Any = {} if price is None else {"SPY": quote}
+        heart = Heartbeat("run", "s", {"COUNCIL": "P1"}, "paper", "running", "", now.isoformat(), None, 15.0)
+        assert beat(self.workspace, replace(heart, prices=prices))
 
     def token(self, name: str, role: Role) -> str:
         return add_token(self.workspace, name, role)

@@ -1,7 +1,7 @@
 "use strict";
 const line = document.getElementById("line"), said = document.getElementById("said");
 const csrf = document.querySelector("meta[name=csrf]")?.content ?? "";
-const SHOWN = 200, EVERY = 1000;
+const SHOWN = 200, EVERY = 1000, PRICES = 5000;
 let due = false, stale = false, last = "";
 
 // Last known state stays when the line is cut, and is marked.
@@ -37,14 +37,25 @@ place(document);
 const folds = () => new Map([...document.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
 const unfold = (before) => document.querySelectorAll("details[id]").forEach((one) => { one.open = before.get(one.id) ?? one.open; });
 
+// The page as it is now; undefined where nobody answers.
+async function read() {
+  let page;
+  try { page = await fetch(location.pathname, {headers: {accept: "text/html"}}); } catch { return mark(true); }
+  if (page.redirected || page.status === 401) return location.assign("/login");
+  return new DOMParser().parseFromString(await page.text(), "text/html").querySelector("main");
+}
+
+// Prices go on under what somebody types.
+setInterval(async () => {
+  if (document.hidden || !document.querySelector("[data-fresh]")) return;
+  for (const one of (await read())?.querySelectorAll("[data-fresh]") ?? []) document.getElementById(one.id)?.replaceWith(one);
+}, PRICES);
+
 async function refresh(force) {
   const main = document.querySelector("main[data-live]");
   if (!main) return;
   if (!force && isBusy()) { stale = true; line.textContent = "live; this page has changed meanwhile: finish or clear what you type"; return; }
-  let page;
-  try { page = await fetch(location.pathname, {headers: {accept: "text/html"}}); } catch { return mark(true); }
-  if (page.redirected || page.status === 401) return location.assign("/login");
-  const fresh = new DOMParser().parseFromString(await page.text(), "text/html").querySelector("main");
+  const fresh = await read();
   if (!force && isBusy()) { stale = true; return; }
   const kept = keep(), open = folds(), feed = document.getElementById("feed");
   if (fresh) {
@@ -100,7 +111,8 @@ function answerOf(form, action, why) {
   const card = form.closest("[data-id]"), changes = {};
   if (action === "modify") for (const name of ["scale", "quantity", "limit", "stop", "take_profit"])
     if (form.elements[name].value !== "") changes[name] = Number(form.elements[name].value);
-  return {id: card.dataset.id, version: Number(card.dataset.version), action, reason: why, changes};
+  const {price, priceAt} = card.querySelector("[data-fresh]").dataset; // as it is seen
+  return {id: card.dataset.id, version: Number(card.dataset.version), action, reason: why, changes, ...(price && {price: Number(price), price_at: priceAt})};
 }
 
 document.addEventListener("submit", async (event) => {

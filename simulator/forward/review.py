@@ -1,0 +1,69 @@
+"""Review of trades that wait, for the person who is asked: the price now beside the price then, and what forbids them.
+
+heartbeat of the loop: newest quotes ──┐
+approval.asked: sizes, price then ─────┴──► review ──► the page, `sim forward approvals`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from simulator.forward.approvals import Approval, forbids
+from simulator.forward.quotes import read_quotes
+from simulator.forward.settings import load_settings
+from simulator.forward.switches import Heartbeat, read_heartbeats
+from simulator.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class PriceNow:
+    """Newest price that is known, dollars; `at` is its instant, ISO, `age_s` its seconds since. `is_old` where an order
+    would not rest on it."""
+
+    price: float
+    at: str
+    age_s: float
+    is_old: bool
+
+
+@dataclass(frozen=True)
+class Review:
+    """Facts that a person is shown beside a trade: the price now, None where none is known; its change since the price
+    then, as a fraction; {account: rule that forbids the order at that price}, empty for what is within its rules."""
+
+    now: PriceNow | None = None
+    change: float | None = None
+    forbidden: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def price(self) -> float | None:
+        return None if self.now is None else self.now.price
+
+
+def read_prices(heart: Heartbeat, stale_s: float, now: datetime) -> dict[str, PriceNow]:
+    """Return the prices that a loop told last, by symbol. Its clock, which may be a rehearsal's, counts on by the
+    seconds of this machine's since then."""
+    told, since = datetime.fromisoformat(heart.now), heart.age_s(now)
+    ages = {symbol: ((told - one.at).total_seconds() + since, one) for symbol, one in read_quotes(heart.prices).items()}
+    return {
+        symbol: PriceNow(one.price, one.at.isoformat(), age, age > stale_s)
+        for symbol, (age, one) in ages.items()
+        if one.price > 0.0
+    }
+
+
+def review(workspace: Workspace, trades: Iterable[Approval], now: datetime | None = None) -> dict[str, Review]:
+    """Return the review of each trade that waits, by its id."""
+    at, stale_s = now or datetime.now(UTC), load_settings(workspace.config).stale_quote_s
+    prices = {one.run: read_prices(one, stale_s, at) for one in read_heartbeats(workspace)}
+    waiting = [one for one in trades if one.state == "waiting"]
+    return {one.id: _review(one, prices.get(one.run, {}).get(one.symbol)) for one in waiting}
+
+
+def _review(asked: Approval, now: PriceNow | None) -> Review:
+    price = asked.price_then if now is None else now.price
+    forbidden = {name: why for name, staged in asked.sizes.items() if (why := forbids(staged, price))}
+    change = now.price / asked.price_then - 1.0 if now is not None and asked.price_then else None
+    return Review(now, change, forbidden)

@@ -1,0 +1,103 @@
+"""The price now beside the price then: on the page, in what the command tells, in the audit trail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from simulator.forward.approvals import read_approvals
+from simulator.forward.review import review
+from tests.report.conftest import Browser
+from tests.web.conftest import Site
+from tests.web.test_web_pages import LINE, SAID, alone, click, enter, type_in, until
+from tests.web.test_web_security import approve, ask
+from tests.web.test_web_security import enter as log_in
+
+__all__ = ["alone"]
+Sim = Callable[..., Any]
+CARD = "document.querySelector('[data-id$=spy] .price').innerText"
+
+
+@pytest.mark.medium
+def test_the_price_goes_on_under_what_is_typed_and_the_click_records_what_was_seen(site: Site, alone: Browser) -> None:
+    site.ask("SPY")
+    site.beat(101.0)
+    enter(alone, site)
+    assert "Price then 100, now 101 (+1.00" in alone.run(CARD)
+    assert "Within its rules." in alone.run(CARD)
+    type_in(alone, "[data-id$=spy] [name=reason]", "fine")
+    site.beat(89.0)
+    until(alone, f"{CARD}.includes('now 89')")
+    assert "Not within its rules: COUNCIL: the price 89 is beyond the stop 90" not in alone.run(CARD), "it has a limit"
+    site.beat(102.5)
+    until(alone, f"{CARD}.includes('now 102.5')")
+    assert alone.run("document.querySelector('[data-id$=spy] [name=reason]').value") == "fine"
+    click(alone, "[data-id$=spy] button[value=approve]")
+    until(alone, f"{SAID} === 'SPY is approved'")
+    given = site.store.of_forward("run", ("approval.given",))[0].event.payload
+    assert (given["price"], given["action"]) == (102.5, "approve")
+    assert datetime.now(UTC) - datetime.fromisoformat(given["price_at"]) < timedelta(minutes=1)
+    ann = log_in(site, site.token("bob", "read"))
+    assert f"price 102.5 of {given['price_at']}" in ask(site, "GET", "/audit", cookie=ann["cookie"])[2]
+    assert alone.run(LINE) == "live"
+
+
+@pytest.mark.parametrize(("price", "age_s", "told"), [
+    (101.0, 4000.0, "old"), (None, 0.0, "not known"), (111.0, 1.0, "now <b>111</b>"),
+])  # fmt: skip
+def test_an_old_price_and_one_that_nobody_knows_are_said_to_be(
+    site: Site, price: float | None, age_s: float, told: str
+) -> None:
+    site.ask("SPY")
+    site.beat(price, age_s)
+    bob = log_in(site, site.token("bob", "read"))
+    assert told in ask(site, "GET", "/approvals", cookie=bob["cookie"])[2]
+
+
+@pytest.mark.parametrize("price", [-1, "101", True, 1e400, None])
+def test_a_price_that_is_none_is_refused_or_not_recorded(site: Site, price: object) -> None:
+    site.ask("SPY")
+    given = approve()
+    given["answers"][0] |= {"price": price, "price_at": "x" * 200}
+    status, _, _ = ask(site, "POST", "/approvals", json.dumps(given), **log_in(site, site.token("ann", "approve")))
+    assert status == (200 if price is None else 409)
+
+
+def test_the_newest_price_counts_whatever_an_older_page_showed(site: Site) -> None:
+    site.ask("SPY", without_limit=True)
+    site.beat(89.0)
+    given = approve()
+    given["answers"][0] |= {"price": 101.0, "price_at": "then"}
+    answered = ask(site, "POST", "/approvals", given, **log_in(site, site.token("ann", "approve")))[2]
+    assert "the price 89 is beyond the stop 90" in answered
+    assert read_approvals(site.store)[0].state == "waiting"
+
+
+def test_the_command_tells_the_price_now_and_records_it(site: Site, sim: Sim) -> None:
+    site.ask("SPY", without_limit=True)
+    site.beat(101.0)
+    told = sim("forward", "approvals").stdout
+    assert "101 now, +1.00\u00a0%, told 1\u00a0s ago" in told
+    site.beat(89.0)
+    assert "COUNCIL    not within its rules: the price 89 is beyond the stop 90" in sim("forward", "approvals").stdout
+    (row,) = json.loads(sim("forward", "approvals", "--json").stdout)["approvals"]
+    assert row["review"]["now"]["price"] == 89.0
+    assert row["review"]["change"] == pytest.approx(-0.11)
+    assert not row["review"]["now"]["is_old"]
+    site.beat(101.0)
+    assert sim("forward", "approvals", "approve", "all", "--by", "ann").returncode == 0
+    given = site.store.of_forward("run", ("approval.given",))[0].event.payload
+    assert (given["by"], given["price"]) == ("ann", 101.0)
+
+
+def test_the_age_of_a_price_goes_on_when_the_loop_is_gone(site: Site) -> None:
+    site.ask("SPY")
+    site.beat(101.0, age_s=10.0)
+    (later,) = review(site.workspace, read_approvals(site.store), datetime.now(UTC) + timedelta(hours=1)).values()
+    assert later.now is not None
+    assert later.now.is_old
+    assert later.now.age_s == pytest.approx(3610.0, abs=5.0)
