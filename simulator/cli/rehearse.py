@@ -133,7 +133,7 @@ def _print(facts: dict[str, Any], console: Console) -> None:
     for refused in facts["refused"]:
         say(f"  refused: {refused}")
     for day in facts["unbooked"]:
-        say(f"  not booked: {day}: bars or broker did not answer until an hour after the last close")
+        say(f"  not booked: {day}: bars or broker did not answer for an hour after it, or its shares were in doubt")
     say(f"  registered as {facts['digest']}")
     print_path(console, "folder", Path(facts["dir"]))
     say(

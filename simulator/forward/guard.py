@@ -89,12 +89,16 @@ class Guard:
             self.again_at.pop(symbol, None)
             self._bare.discard(symbol)
         for symbol in found.keys() - skipped:
-            lasts = now - self.doubted.setdefault(symbol, now) >= PATIENCE
-            self.again_at[symbol] = now + (AGAIN if lasts else PATIENCE)
-            if lasts and symbol not in self._bare:
+            if self.doubt(symbol, now) and symbol not in self._bare:
                 await self.broker.release(symbol)
                 self._bare.add(symbol)
                 tell("position unprotected", f"{found[symbol]}; its exits are withdrawn", self.state.origin.account)
+
+    def doubt(self, symbol: str, now: datetime) -> bool:
+        """Doubt a position, and look at it again; return True where it has been for longer than a fill takes."""
+        lasts = now - self.doubted.setdefault(symbol, now) >= PATIENCE
+        self.again_at[symbol] = now + (AGAIN if lasts else PATIENCE)
+        return lasts
 
     async def _protect(self, symbol: str, wanted: Protection, now: datetime, put: Put, tell: Tell) -> None:
         name, parts = self.state.origin.account, wanted.left(self.state.shares[symbol])

@@ -387,6 +387,7 @@ class Session:
             trader.guard.asleep = False
         for split in known.splits:
             if (split.symbol, split.session) not in self._splits:
+                self._held = None  # an opinion on prices of before, where it is told late
                 self._record("forward.split", at, None, vars(split) | {"session": str(split.session)})
                 self._alert("split", f"{split.symbol} {split.ratio:g} for 1 on {split.session}", "")
                 why, symbol = "its symbol was split", split.symbol

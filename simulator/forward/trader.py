@@ -242,7 +242,7 @@ class Trader:
         await self.book_fills(record, tell)
         found = find_unexplained(self.state.shares, account.positions, self._young(now))
         for symbol in found:
-            self.guard.doubted.setdefault(symbol, now)
+            self.guard.doubt(symbol, now)
         if found:
             raise UnexplainedError("; ".join(found.values()))
 

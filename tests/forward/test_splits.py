@@ -79,6 +79,8 @@ def test_exits_follow_a_split_whenever_it_is_told_and_none_is_ever_for_other_sha
     assert [(one["session"], round(one["equity"], 6)) for one in rows] == [
         ("2024-06-04", 100_000.0), ("2024-06-05", 100_000.0), ("2024-06-06", 100_000.0)
     ]  # fmt: skip
+    decided = [round(one["book"]["equity"], 6) for one in test.events("intent")]
+    assert decided == [100_000.0] * (2 if told == NEXT else 3), "on what is known when it is decided"
     left = [one["left"] for one in test.events("point")]
     assert left == [[], [] if told == NIGHT else ["COUNCIL"], []]
     missed = test.alerts("point missed")
