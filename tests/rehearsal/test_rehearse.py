@@ -11,11 +11,15 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from simulator.workspace import make_workspace
+from simulator.rehearsal.rehearse import Conductor, Rehearsal, exchange_at
+from simulator.rehearsal.unattended import to_words
+from simulator.runs.spec import RunSpec
+from simulator.workspace import find_workspace, make_workspace
 
 SIM = [sys.executable, "-c", "import sys; from simulator.cli import main; main(sys.argv[1:])"]
 WORDS = ["rehearse", "--from", "2024-06-03", "--sessions", "6", "--strategy", "sma_cross", "--json"]
@@ -57,3 +61,19 @@ def test_a_kill_between_approval_and_order_orders_once(workspace: Path, sim: Sim
     again = json.loads(sim(*words, cwd=rough).stdout)
     assert {**again, "dir": ""} == {**expected, "dir": ""}
     assert again["accounts"]["COUNCIL"]["fills"] == 4
+
+
+@pytest.mark.medium
+def test_a_rehearsal_killed_in_an_outage_over_a_close_is_its_replay_once_it_goes_on(workspace: Path, sim: Sim) -> None:
+    parameters = {"schedule.cadence": "daily", "fast": 2, "slow": 3, "exits.stop": 0.005}
+    spec = RunSpec("sma_cross", ("SPY", "QQQ"), date(2024, 6, 3), parameters=parameters)
+    outage = ("at 2024-06-04T16:19 503=1", "at 2024-06-05T07:00 503=0")
+    rehearsal = Rehearsal(spec, 3, find_workspace(workspace), outage)
+    with exchange_at(rehearsal, None) as url:
+        words = ["rehearse", *to_words(rehearsal), "--exchange", url]
+        killed = sim(*words, "--until", "2024-06-04T16:24-04:00 kill", cwd=workspace, own_process=True)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        Conductor(url).ask("advance", to="2024-06-05T07:30-04:00")
+        made = json.loads(sim(*words, cwd=workspace).stdout)
+    assert (made["unbooked"], made["accounts"]["COUNCIL"]["fills"]) == ([], 4)
+    assert sim("forward", "parity", made["run"], cwd=workspace).returncode == 0
