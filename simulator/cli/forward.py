@@ -372,13 +372,14 @@ def _still_running(heart: Heartbeat) -> Exception:
 
 
 @forward.command(short_help="Hold a test against a replay of its sessions.")
-@click.argument("run", shell_complete=complete_loop)
+@click.argument("run", default="last", shell_complete=complete_loop)
 @click.option("--most", default=5, show_default=True, help="Differences of each part that are shown.")
 @AS_JSON
 @click.pass_context
 def parity(ctx: click.Context, run: str, most: int, as_json: bool) -> None:
-    """Replay the sessions of RUN from the inputs it recorded, with strategy and settings as they are now, and compare
-    prompts, decisions, orders, fills and books. Exit code 1 where anything differs.
+    """Replay the sessions of RUN, or of the test written to last, from the inputs it recorded, with strategy and
+    settings as they are now, and compare prompts, decisions, orders, fills and books. Exit code 1 where anything
+    differs.
 
     Slippage that was paid is told as a setting for backtests.
     """

@@ -22,6 +22,7 @@ from simulator.evidence.writer import session_ends
 from simulator.forward import payloads
 from simulator.forward.books import Split
 from simulator.forward.feed import ASKED, adjusted, input_digests
+from simulator.forward.registration import find_folder
 from simulator.llm.providers.offline import Offline
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK, day_of, sessions
@@ -280,9 +281,13 @@ def replay_again(
 
 
 def find_run(workspace: Workspace, name: str) -> tuple[str, Path]:
-    """Return id and folder of the forward test that `name`, an id or its beginning, stands for. Raises UsageError."""
+    """Return id and folder of the forward test that `name`, an id or its beginning, stands for; of ``last`` the one
+    that was written to last. Raises UsageError."""
     folders = sorted(one for one in workspace.reports.glob("forward-*") if (one / "data").is_dir())
-    found = [one for one in folders if one.name == name or one.name.rpartition("-")[2].startswith(name)]
+    if name == "last":
+        found = [find_folder(workspace.reports)]
+    else:
+        found = [one for one in folders if one.name == name or one.name.rpartition("-")[2].startswith(name)]
     if len(found) != 1:
         there = ", ".join(one.name.rpartition("-")[2] for one in found or folders)
         what = f"{len(found)} forward tests fit" if found else "no forward test"

@@ -76,4 +76,8 @@ def test_a_rehearsal_killed_in_an_outage_over_a_close_is_its_replay_once_it_goes
         Conductor(url).ask("advance", to="2024-06-05T07:30-04:00")
         made = json.loads(sim(*words, cwd=workspace).stdout)
     assert (made["unbooked"], made["accounts"]["COUNCIL"]["fills"]) == ([], 4)
-    assert sim("forward", "parity", made["run"], cwd=workspace).returncode == 0
+    done = sim("forward", "parity", cwd=workspace)
+    assert (
+        done.returncode,
+        f"{made['run']}, from 2024-06-03 to 2024-06-05: the replay is the same" in done.stdout,
+    ) == (0, True)
