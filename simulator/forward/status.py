@@ -15,9 +15,11 @@ from typing import Any, Protocol
 from simulator.forward.alerts import LEFT_ALONE
 from simulator.forward.approvals import read_unchecked
 from simulator.forward.programs import list_changes
+from simulator.forward.state import State
 from simulator.forward.switches import Heartbeat, read_heartbeats
 from simulator.store.database import Store
 from simulator.store.events import Stored
+from simulator.trading.orders import Origin
 from simulator.workspace import Workspace
 
 ALERTS = 5
@@ -153,13 +155,9 @@ def read_positions(name: str, stored: Sequence[Stored]) -> dict[str, float]:
     """Return the signed shares of account `name` by our own books: its opening and all fills, splits counted."""
     openings = (one.event.payload["opening"] for one in stored if "opening" in one.event.payload)
     opened: Mapping[str, Any] = next(openings, {})
-    positions = {symbol: float(shares) for symbol, shares in opened.get(name, {}).get("positions", {}).items()}
-    seen: set[str] = set()
+    state = State(Origin("", name))
+    state.begin(opened.get(name, {}))
     for event in (one.event for one in stored):
-        symbol = str(event.payload.get("symbol", ""))
-        if event.kind == "forward.fill" and event.account == name and event.payload["id"] not in seen:
-            seen.add(event.payload["id"])
-            positions[symbol] = positions.get(symbol, 0.0) + float(event.payload["quantity"])
-        elif event.kind == "forward.split" and symbol in positions:
-            positions[symbol] = round(positions[symbol] * float(event.payload["ratio"]), 9)
-    return {symbol: shares for symbol, shares in positions.items() if abs(shares) > 1e-9}
+        if event.kind == "forward.split" or (event.kind == "forward.fill" and event.account == name):
+            state.apply(event.kind, event.payload)
+    return dict(state.shares)

@@ -168,9 +168,12 @@ def _of_forward(workspace: Workspace, folder: Path, account: str | None) -> Reco
         state.apply(event.kind, event.payload)
         if event.kind == "forward.split":
             symbol, ratio = str(event.payload["symbol"]), float(event.payload["ratio"])
+            day = date.fromisoformat(event.payload["session"])  # it may be told later
             began |= {symbol: began[symbol] * ratio} if symbol in began else {}
             fills = [
-                replace(one, quantity=one.quantity * ratio, price=one.price / ratio) if one.symbol == symbol else one
+                replace(one, quantity=one.quantity * ratio, price=one.price / ratio)
+                if one.symbol == symbol and one.session < day
+                else one
                 for one in fills
             ]
         if len(state.fills) > count:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 
 import numpy as np
 import pytest
@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from simulator.errors import DataError
 from simulator.forward.books import Books, Split
+from simulator.forward.payloads import write_fill
 from simulator.forward.project import project
 from simulator.forward.status import read_positions
-from simulator.market.bars import Bars
+from simulator.market.bars import Bars, instant
+from simulator.market.calendar import NEW_YORK
 from simulator.rehearsal.parity import cash_of
 from simulator.store.events import Event, Stored
 from simulator.trading.execution import ExecutionRules
@@ -106,6 +108,10 @@ def test_what_an_account_held_when_a_test_began_is_in_every_reading_of_its_recor
     ]
     stored = [Stored(n + 1, "0123456789", "", "2024-06-04T12:30:00+00:00", one) for n, one in enumerate(told)]
     assert read_positions("COUNCIL", stored) == {"A": 20.0}
+    bought = BrokerFill("f", "", "A", instant(datetime(2024, 6, 4, 10, tzinfo=NEW_YORK)), 1.0, 50.0)
+    fill = Event("forward.fill", "2024-06-04T10:00:00-04:00", "COUNCIL", write_fill(bought))
+    late = [Stored(n, "0123456789", "", "", one) for n, one in enumerate((told[0], fill, told[1]), 1)]
+    assert read_positions("COUNCIL", late) == {"A": 21.0}, "bought after the split, which was told later"
     assert project("0123456789", stored).cash == {"COUNCIL": 1_400.0}
     assert Books(400.0, {"A": 100.0}, RULES, {"A": 10.0}).equity == 1_400.0
     with pytest.raises(DataError, match="COUNCIL held A before the test"):
