@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -12,6 +14,7 @@ from typing import Any, TypeVar
 from simulator.errors import BrokerError, DataError
 from simulator.forward.books import Split
 from simulator.forward.feed import Actions, Source
+from simulator.forward.messages import UNREADABLE
 from simulator.forward.mode import Keys, check_address
 from simulator.forward.requests import AccessError, OneAttempt, Patience, RateLimit
 from simulator.market.calendar import MINUTE
@@ -77,7 +80,7 @@ def fetch_headlines(
     asked = NewsRequest(symbols=",".join(symbols), start=first, end=last, include_content=False)
     with closing(OneAttempt(RateLimit(), Patience(), local=url is not None)) as session:
         client._session = session
-        found: Any = client.get_news(asked)
+        found = _ask(lambda: client.get_news(asked), "headlines")
     try:
         return [
             News(
@@ -86,7 +89,7 @@ def fetch_headlines(
             )
             for one in found.get("news", ()) if str(one["headline"]).strip()
         ]  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise BrokerError(f"the broker's headlines are not understood: {error}") from None
 
 
@@ -103,21 +106,34 @@ def fetch_actions(keys: Keys, symbols: Sequence[str], first: date, last: date, u
     )
     with closing(OneAttempt(RateLimit(), Patience(), local=url is not None)) as session:
         client._session = session
-        found: Any = client.get_corporate_actions(asked)
+        found = _ask(lambda: client.get_corporate_actions(asked), "corporate actions")
     return read_actions(found or {})
 
 
 def read_actions(found: Mapping[str, Any]) -> Actions:
-    """Return the actions of the broker's JSON. Raises BrokerError for what is none."""
+    """Return the actions of the broker's JSON, each once. Raises BrokerError for what is none."""
     dividends: dict[tuple[str, date], float] = {}
     try:
-        for one in found.get("cash_dividends", ()):
-            key = str(one["symbol"]), date.fromisoformat(one["ex_date"])
-            dividends[key] = dividends.get(key, 0.0) + float(one["rate"])
-        splits = [Split(str(one["symbol"]), date.fromisoformat(one["ex_date"]), ratio) for one, ratio in _ratios(found)]
-    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        paid = found.get("cash_dividends", ())
+        for one in {one.get("id") or json.dumps(one): one for one in paid}.values():  # two of a day have two ids
+            key, rate = (str(one["symbol"]), date.fromisoformat(one["ex_date"])), float(one["rate"])
+            if not 0.0 <= rate < math.inf:
+                raise ValueError(f"a dividend of {rate} a share of {key[0]}")
+            dividends[key] = dividends.get(key, 0.0) + rate
+        splits = {Split(str(one["symbol"]), date.fromisoformat(one["ex_date"]), ratio) for one, ratio in _ratios(found)}
+    except (*UNREADABLE, ZeroDivisionError) as error:
         raise BrokerError(f"the broker's corporate actions are not understood: {error}") from None
-    return Actions(dividends, tuple(sorted(splits, key=lambda one: (one.session, one.symbol))))
+    return Actions(dividends, tuple(sorted(splits, key=lambda one: (one.session, one.symbol, one.ratio))))
+
+
+def _ask(ask: Callable[[], Any], what: str) -> Any:
+    """Return alpaca-py's answer. Raises BrokerError where it stumbles over the broker's."""
+    try:
+        return ask()
+    except BrokerError:
+        raise
+    except UNREADABLE as error:
+        raise BrokerError(f"the broker's {what} are not understood: {type(error).__name__}: {error}") from None
 
 
 def _ratios(found: Mapping[str, Any]) -> Iterable[tuple[Mapping[str, Any], float]]:

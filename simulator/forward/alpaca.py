@@ -121,8 +121,11 @@ class AlpacaAccount:
     # The account ------------------------------------------------------------------------------------------------------
 
     async def state(self) -> AccountState:
-        """Return cash, equity and restrictions. Raises BrokerError where it is not the account that is pinned."""
+        """Return cash, equity and restrictions. Raises BrokerError where it is not the account that is pinned, asked
+        twice."""
         found = messages.read_account(await self._line.ask(self._client.get_account))
+        if self.number not in (None, found.number):  # an answer gone astray ends nothing
+            found = messages.read_account(await self._line.ask(self._client.get_account))
         pin_account(self.name, self.number, found.number)
         return found
 
@@ -179,7 +182,8 @@ class AlpacaAccount:
         while True:
             page: Any = await self._line.ask(self._client.get, "/account/activities/FILL", dict(asked))
             read = [
-                (messages.read_execution(body, ""), str(body.get("order_id"))) for body in messages.items(page, "fills")
+                (messages.read_execution(body, ""), messages.read_order_id(body))
+                for body in messages.items(page, "fills")
             ]
             for fill, order in read:
                 if fill.id not in self._executions:

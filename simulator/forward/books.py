@@ -20,17 +20,23 @@ from simulator.trading.fills import Account, Bar, book_bar, book_execution, comm
 from simulator.trading.model import Book, BrokerFill, Fill, OrderReport, Past
 from simulator.trading.past import History
 
+MOST_SPLIT = 10_000.0
+"""Shares that one becomes, or that become one: more is a broken answer."""
 AT_OPEN_NS = 60 * 10**9
 """A broker fills what waited for the open within the first minute, not at its first instant."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """`ratio` new shares for each old one from the morning of `session` on."""
+    """`ratio` new shares for each old one from the morning of `session` on. Raises ValueError for one that is none."""
 
     symbol: str
     session: date
     ratio: float
+
+    def __post_init__(self) -> None:
+        if not (self.symbol and 1.0 / MOST_SPLIT <= self.ratio <= MOST_SPLIT):
+            raise ValueError(f"{self.ratio:g} shares of {self.symbol or 'nothing'} for one")
 
 
 @dataclass(frozen=True)

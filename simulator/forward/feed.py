@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -164,19 +165,27 @@ class RecordedFeed:
         rows = csv.DictReader(io.StringIO(read_text(self._splits_file)))
         try:  # people add what nobody tells
             found = [Split(row["symbol"], date.fromisoformat(row["session"]), float(row["ratio"])) for row in rows]
-            if not all(one.symbol and 0.0 < one.ratio < float("inf") for one in found):
-                raise ValueError
         except (KeyError, TypeError, ValueError):
             mend = "lines like NVDA,2024-06-10,10 below the first, which is symbol,session,ratio"
             raise DataError("the splits are not understood", where=str(self._splits_file), mend=mend) from None
         return found
 
     def _ask_actions(self, today: date) -> None:
-        """Ask what goes ex by today: a split is known before the bars that show it."""
+        """Ask what goes ex by today: a split is known before the bars that show it. What is on record stays as it is.
+
+        Raises DataError for two ratios of one symbol and morning.
+        """
         known = self.source.actions(self.symbols, self.begin, today)
-        self._dividends = known.dividends
         there = self.splits()
-        new = [one for one in known.splits if (one.symbol, one.session) not in {(o.symbol, o.session) for o in there}]
+        on_record = {(one.symbol, one.session) for one in there}
+        new = [one for one in known.splits if (one.symbol, one.session) not in on_record]
+        for one, other in pairwise(new):  # they come sorted
+            if (one.symbol, one.session) == (other.symbol, other.session):
+                raise DataError(
+                    f"the broker tells two splits of {one.symbol} on {one.session}: {one.ratio:g} and {other.ratio:g}",
+                    mend=f"write the right one to {self._splits_file}: symbol,session,ratio",
+                )
+        self._dividends = known.dividends
         if new:
             rows = "".join(f"{one.symbol},{one.session},{one.ratio!r}\n" for one in (*there, *new))
             self._splits_file.parent.mkdir(parents=True, exist_ok=True)

@@ -5,10 +5,10 @@ state: what is to be ──► the broker: what is ──► protect, release, f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from math import isclose
 from typing import Any
 
 from simulator.errors import BrokerError
@@ -63,7 +63,9 @@ class Guard:
         """
         if self.asleep:
             return False
-        flattened = await self._flatten(put, tell)
+        for symbol in self.again_at.keys() - self.state.shares.keys():
+            del self.again_at[symbol]
+        flattened = await self._flatten(now, put, tell)
         seen = (dict(self.state.shares), dict(self.state.protection), skipped)
         waited = any(at <= now for at in self.again_at.values())
         if not self.stirred and seen == self._seen and not waited:
@@ -125,7 +127,7 @@ class Guard:
             account, opens_at = await self.broker.account(), session_hours(now)[0]
             price, held = account.marks.get(symbol), self.state.shares[symbol]
             # Only in the session, and only what the broker has as the books have it: else the price may be another's.
-            same = isclose(account.positions.get(symbol, 0.0), held, rel_tol=1e-9)
+            same = math.isclose(account.positions.get(symbol, 0.0), held, rel_tol=1e-9)
             if same and now >= opens_at and price is not None and _is_passed(wanted, held, price):
                 self.state.to_flatten[symbol] = own_id(wanted.id, "passed")
         except (UnansweredError, LeftAloneError):
@@ -133,8 +135,11 @@ class Guard:
         except BrokerError as error:  # both exits filled: the fills, which come next, tell what is to be undone
             tell("position unprotected", f"{symbol}: {error.found}", name)
 
-    async def _flatten(self, put: Put, tell: Tell) -> bool:
-        """Close what nobody decided on, at the market."""
+    async def _flatten(self, now: datetime, put: Put, tell: Tell) -> bool:
+        """Close what nobody decided on, at the market: as much of it as the broker has, too.
+
+        Fills may be told late, and books that lack one show a position that is none.
+        """
         sent, account = False, self.state.origin.account
         for symbol, cause in list(self.state.to_flatten.items()):
             held = self.state.shares.get(symbol, 0.0)
@@ -152,10 +157,17 @@ class Guard:
                     self.state.to_flatten[symbol] = own_id(cause, "again")
                 continue
             if cause not in self.state.tickets:
+                if now < self.again_at.get(symbol, now):
+                    continue
+                theirs = (await self.broker.positions()).get(symbol, 0.0)
+                if theirs * held <= 0.0:
+                    self.again_at[symbol] = now + PATIENCE
+                    continue
+                self.again_at.pop(symbol, None)
+                held = math.copysign(min(abs(held), abs(theirs)), held)
                 ticket = Ticket(cause, symbol, round(-held, 9))
-                why = "a position that nobody decided on" if held else ""
-                put({"client_order_id": cause, "symbol": symbol, "state": "open", "why": why, "cause": cause,
-                     "ticket": payloads.write_ticket(ticket)})  # fmt: skip
+                put({"client_order_id": cause, "symbol": symbol, "state": "open", "cause": cause,
+                     "why": "a position that nobody decided on", "ticket": payloads.write_ticket(ticket)})  # fmt: skip
                 tell("position unintended", f"{held:g} {symbol} is closed at the market", account)
             await self.broker.release(symbol)
             try:

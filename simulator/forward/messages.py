@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from simulator.errors import BrokerError
 from simulator.market.bars import instant as as_nanoseconds
@@ -26,6 +27,12 @@ SMALLEST_NOTIONAL = 1.0
 DIGITS = Decimal("1e-9")
 """Of a fraction of a share."""
 RESTRICTIONS = ("account_blocked", "trading_blocked", "trade_suspended_by_user")
+SIDES = {"buy": 1.0, "sell": -1.0, "sell_short": -1.0}
+POSITIONS = {"long": 1.0, "short": -1.0}
+YEARS = range(1900, 2200)
+"""In which anything at a broker happens."""
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+"""What is raised while an odd answer is read; a number of four hundred digits overflows."""
 
 
 @dataclass(frozen=True)
@@ -116,15 +123,16 @@ def read_order(body: Any, is_leg: bool = False) -> PlacedOrder:
     try:
         legs = tuple(read_order(leg, True) for leg in body.get("legs") or ())
         return PlacedOrder(
-            str(body["id"]), str(body["client_order_id"]), str(body.get("symbol") or ""),
-            -1.0 if body.get("side") == "sell" else 1.0, str(body.get("type") or body.get("order_type") or ""),
-            str(body.get("order_class") or "simple"), str(body["time_in_force"]), number(body, "qty"),
-            number(body, "notional"), number(body, "limit_price"), number(body, "stop_price"), str(body["status"]),
+            text(body, "id"), text(body, "client_order_id"), str(body.get("symbol") or ""),
+            1.0 if body.get("order_class") == "mleg" else SIDES[body["side"]],  # the sides of options are their legs'
+            str(body.get("type") or body.get("order_type") or ""), str(body.get("order_class") or "simple"),
+            text(body, "time_in_force"), number(body, "qty"), number(body, "notional"), number(body, "limit_price"),
+            number(body, "stop_price"), text(body, "status"),
             number(body, "filled_qty") or 0.0, number(body, "filled_avg_price") or 0.0,
             instant(body["created_at"]) if body.get("created_at") else None,
-            body.get("replaces") or None, body.get("replaced_by") or None, legs, is_leg,
+            _order_id(body, "replaces"), _order_id(body, "replaced_by"), legs, is_leg,
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise _strange("an order", error) from None
 
 
@@ -136,14 +144,26 @@ def read_orders(body: Any) -> tuple[PlacedOrder, ...]:
 def read_execution(body: Any, client_order_id: str) -> BrokerFill:
     """Return the fill of a JSON object of /v2/account/activities. Raises BrokerError."""
     try:
-        sign = 1.0 if str(body["side"]).startswith("buy") else -1.0
-        at = as_nanoseconds(instant(body["transaction_time"]))
+        sign, at = SIDES[body["side"]], as_nanoseconds(instant(body["transaction_time"]))
         shares, price = sign * float(body["qty"]), float(body["price"])
         if not (math.isfinite(shares) and 0.0 < price < math.inf and sign * shares > 0.0):
             raise ValueError(f"{shares} shares at {price}")
-        return BrokerFill(str(body["id"]), client_order_id, str(body["symbol"]), at, shares, price)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return BrokerFill(text(body, "id"), client_order_id, text(body, "symbol"), at, shares, price)
+    except UNREADABLE as error:
         raise _strange("a fill", error) from None
+
+
+def read_order_id(body: Any) -> str:
+    """Return the id of the order that a fill is of. Raises BrokerError."""
+    try:
+        return _order_id(body, "order_id") or text(body, "order_id")
+    except UNREADABLE as error:
+        raise _strange("a fill", error) from None
+
+
+def _order_id(body: Json, field: str) -> str | None:
+    """Return an order's id, None where there is none. Raises ValueError for what alpaca-py would not ask after."""
+    return str(UUID(text(body, field))) if body.get(field) else None
 
 
 def read_positions(body: Any) -> dict[str, tuple[float, float]]:
@@ -152,11 +172,11 @@ def read_positions(body: Any) -> dict[str, tuple[float, float]]:
     try:
         for one in items(body, "positions"):
             shares = float(one["qty"])
-            shares = shares if "side" not in one else abs(shares) * (-1.0 if one["side"] == "short" else 1.0)
+            shares = shares if "side" not in one else abs(shares) * POSITIONS[one["side"]]
             if not math.isfinite(shares) or str(one["symbol"]) in found:
                 raise ValueError(f"qty of {one['symbol']} is {shares}")
             found[str(one["symbol"])] = shares, number(one, "current_price") or number(one, "lastday_price") or math.nan
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise _strange("positions", error) from None
     return found
 
@@ -172,9 +192,9 @@ def read_account(body: Any) -> AccountState:
         wrong += [f"status {body['status']}"] if body.get("status", "ACTIVE") != "ACTIVE" else []
         return AccountState(
             str(body["account_number"]), float(body["cash"]), float(body["equity"]),
-            number(body, "buying_power") or 0.0, bool(body.get("shorting_enabled", False)), tuple(wrong),
+            number(body, "buying_power") or 0.0, body.get("shorting_enabled") is True, tuple(wrong),
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise _strange("an account", error) from None
 
 
@@ -182,15 +202,28 @@ def read_clock(body: Any) -> Clock:
     """Return the clock of a JSON object. Raises BrokerError."""
     try:
         now, opens, closes = (instant(body[name]) for name in ("timestamp", "next_open", "next_close"))
-        return Clock(now, bool(body["is_open"]), opens, closes)
-    except (KeyError, TypeError, ValueError) as error:
+        if not isinstance(body["is_open"], bool):
+            raise ValueError(f"is_open is {body['is_open']!r}")
+        return Clock(now, body["is_open"], opens, closes)
+    except UNREADABLE as error:
         raise _strange("a clock", error) from None
 
 
-def number(body: Json, name: str) -> float | None:
-    """Return a number that was sent as one or as text; None where there is none."""
-    value = body.get(name)
-    return None if value in (None, "") else float(value)
+def text(body: Json, field: str) -> str:
+    """Return a text that is there. Raises ValueError for anything else."""
+    value = body[field]
+    if not (isinstance(value, str) and value):
+        raise ValueError(f"{field} is {value!r}")
+    return value
+
+
+def number(body: Json, field: str) -> float | None:
+    """Return a finite number that was sent as one or as text; None where there is none. Raises ValueError."""
+    value = body.get(field)
+    found = None if value in (None, "") else float(value)
+    if found is not None and not math.isfinite(found):
+        raise ValueError(f"{field} is {value}")
+    return found
 
 
 def instant(given: str) -> datetime:
@@ -198,6 +231,8 @@ def instant(given: str) -> datetime:
     found = datetime.fromisoformat(given)
     if found.tzinfo is None:
         raise ValueError(f"{given} has no time zone")
+    if found.year not in YEARS:
+        raise ValueError(f"{given} is no time of a market")
     return found
 
 

@@ -20,7 +20,7 @@ from simulator.forward.switches import PAUSE, STOP, throw
 from simulator.forward.watch import StoppedError
 from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK
-from simulator.trading.model import Target
+from simulator.trading.model import BrokerFill, Target
 from simulator.workspace import Workspace
 
 from .conftest import Market, trading
@@ -84,6 +84,31 @@ def test_edge_15_when_both_exits_fill_what_is_short_then_is_closed(flat: Market,
     assert test.exits() == []
     assert "closed at the market" in test.alerts("position unintended")[0]
     assert not test.sessions[-1].traders[0].state.shares
+
+
+@pytest.mark.fault(
+    "services", "an entry's fill is told after its exit's", "nothing is closed that the broker does not have"
+)
+def test_a_fill_that_is_told_late_is_no_position_that_nobody_decided_on(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, WEDNESDAY)
+    test.script("at 2024-06-04T11:00 fill A take_profit")
+    session = test.open()
+    broker: Any = session.traders[0].broker
+    told, answers = broker.executions, list[int]()
+
+    async def without_buys() -> list[BrokerFill]:
+        fills: list[BrokerFill] = await told()
+        sold = [one for one in fills if one.quantity < 0.0]
+        answers.extend([len(sold)] if sold else [])
+        return fills if len(answers) > 1 else sold
+
+    broker.executions = without_buys
+    asyncio.run(session.go())
+    assert len(answers) > 1
+    assert test.held() == 0.0
+    assert [one.kind for one in test.market.orders(broker) if one.filled] == ["market", "limit"]
+    assert test.alerts("books differ", "position unintended") == []
+    assert not session.traders[0].state.shares
 
 
 @pytest.mark.fault(

@@ -117,8 +117,8 @@ def test_history_is_shown_in_the_shares_of_today() -> None:
 def test_corporate_actions_are_read_as_the_broker_has_them() -> None:
     found = read_actions(
         {
-            "cash_dividends": [{"symbol": "A", "ex_date": "2024-06-05", "rate": 0.5}] * 2,
-            "forward_splits": [{"symbol": "A", "ex_date": "2024-06-07", "new_rate": 10, "old_rate": 1}],
+            "cash_dividends": [{"symbol": "A", "ex_date": "2024-06-05", "rate": 0.5, "id": n} for n in "abb"],
+            "forward_splits": [{"symbol": "A", "ex_date": "2024-06-07", "new_rate": 10, "old_rate": 1}] * 2,
             "reverse_splits": [{"symbol": "B", "ex_date": "2024-06-06", "new_rate": 1, "old_rate": 8}],
             "stock_dividends": [{"symbol": "C", "ex_date": "2024-06-06", "rate": 0.05}],
         }
@@ -171,6 +171,7 @@ def test_splits_are_asked_for_again_and_those_that_nobody_tells_are_written_by_h
     told[0] = None
     with (tmp_path / "splits.csv").open("a") as file:
         file.write(f"QQQ,{TUESDAY},0.1\n")
+    told[0] = Split("SPY", TUESDAY, 3.0)  # what is on record stays
     known = asyncio.run(feed.known_at(_after(TUESDAY))).splits
     assert known == [Split("SPY", TUESDAY, 4.0), Split("QQQ", TUESDAY, 0.1)]
     for wrong in ("QQQ,soon,2\n", "QQQ\n", f"QQQ,{TUESDAY},0\n"):
@@ -178,3 +179,17 @@ def test_splits_are_asked_for_again_and_those_that_nobody_tells_are_written_by_h
         with pytest.raises(DataError, match="splits are not understood") as refused:
             asyncio.run(feed.known_at(_after(TUESDAY)))
         assert "symbol,session,ratio" in str(refused.value.mend)
+
+
+def test_two_splits_of_one_morning_are_not_on_record_until_one_is_written_by_hand(tmp_path: Path) -> None:
+    both = Actions({}, (Split("SPY", TUESDAY, 2.0), Split("SPY", TUESDAY, 3.0)))
+    feed = RecordedFeed(("SPY",), TUESDAY, tmp_path / "data", Source(lambda *_: [], lambda *_: both), lambda *_: None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(DataError, match=r"two splits of SPY on 2024-06-04: 2 and 3"):
+        feed._ask_actions(TUESDAY)
+    assert feed.splits() == []
+    (tmp_path / "splits.csv").write_text(f"symbol,session,ratio\nSPY,{TUESDAY},3\n")
+    feed._ask_actions(TUESDAY)
+    assert feed.splits() == [Split("SPY", TUESDAY, 3.0)]
+    (tmp_path / "splits.csv").write_text(f"symbol,session,ratio\nSPY,{TUESDAY},0\n")
+    with pytest.raises(DataError, match="not understood"):
+        feed.splits()

@@ -6,22 +6,24 @@ import time
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 import pytest
 import requests
 
 from simulator.errors import BrokerError, DataError, UsageError
 from simulator.forward import messages
+from simulator.forward.actions import fetch_actions, read_actions
 from simulator.forward.alpaca import PAGE
-from simulator.forward.mode import check_address
-from simulator.forward.requests import AccessError, RateLimit
+from simulator.forward.mode import check_address, make_rehearsal_keys
+from simulator.forward.requests import AccessError, OtherAccountError, RateLimit
 from simulator.market.sources import alpaca as bars
 
 from .conftest import Market, run
 from .sessions import TUESDAY
 
 FILL = {
-    "id": "1", "order_id": "o", "side": "buy", "symbol": "A", "qty": "1", "price": "100",
+    "id": "1", "order_id": str(UUID(int=1)), "side": "buy", "symbol": "A", "qty": "1", "price": "100",
     "transaction_time": "2024-06-04T13:30:00Z",
 }  # fmt: skip
 
@@ -44,7 +46,10 @@ def answering(market: Market, answer: Any) -> Any:
     "answer",
     [
         "", None, 5, {}, {"message": "x"}, [None], [{}], [{**FILL, "qty": "nan"}], [{**FILL, "price": "inf"}],
-        [{**FILL, "price": "-1"}], [{**FILL, "id": str(n)} for n in range(PAGE)],
+        [{**FILL, "price": "-1"}], [{**FILL, "id": str(n)} for n in range(PAGE)], [{**FILL, "side": None}],
+        [{**FILL, "side": "Buy"}], [{**FILL, "id": None}], [{**FILL, "symbol": None}], [{**FILL, "order_id": None}],
+        [{**FILL, "order_id": "o"}], [{**FILL, "qty": 10**400}], [{**FILL, "transaction_time": "1600-01-01T00:00:00Z"}],
+        [{**FILL, "transaction_time": "0001-01-01T00:00:00+14:00"}],
     ],
 )  # fmt: skip
 def test_fills_that_are_none_are_no_reading(market: Market, answer: Any) -> None:
@@ -66,6 +71,67 @@ def test_positions_and_accounts_of_no_sense_are_refused() -> None:
         messages.read_account({"account_number": "1", "cash": "inf", "equity": "1"})
     with pytest.raises(BrokerError):
         messages.read_account({"account_number": None, "cash": "1", "equity": "1"})
+
+
+def test_an_order_is_read_whole_or_not_at_all() -> None:
+    order = {"id": "1", "client_order_id": "c", "side": "sell", "time_in_force": "day", "status": "new", "qty": "5"}
+    assert messages.read_order(order).sign == -1.0
+    assert messages.read_order({**order, "side": "", "order_class": "mleg"}).status == "new"
+    for wrong in (
+        {"side": None}, {"side": "short"}, {"id": None}, {"client_order_id": 5}, {"status": None}, {"qty": 10**400},
+        {"qty": "nan"}, {"replaced_by": "x"}, {"created_at": "9999-12-31T23:59:59-14:00"},
+    ):  # fmt: skip
+        with pytest.raises(BrokerError):
+            messages.read_order({**order, **wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"equity": 10**400}, {"cash": None}, {"buying_power": "nan"}, {"account_number": ""}]
+)
+def test_an_account_without_its_numbers_is_none(wrong: dict[str, Any]) -> None:
+    sound = {"account_number": "1", "cash": "1", "equity": "1", "buying_power": "1"}
+    assert messages.read_account(sound).cash == 1.0
+    with pytest.raises(BrokerError):
+        messages.read_account({**sound, **wrong})
+
+
+def test_the_number_of_another_account_is_asked_for_twice(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, other = (b'{"account_number": "%d", "cash": "1", "equity": "1"}' % n for n in (1, 2))
+    account = market.account(number="1")
+    asked = answer(monkeypatch, [(200, other), (200, own)])
+    assert run(account.state()).number == "1"
+    assert len(asked) == 2
+    answer(monkeypatch, [(200, other)])
+    with pytest.raises(OtherAccountError):
+        run(account.state())
+
+
+ACTION = {"id": "1", "symbol": "A", "ex_date": "2024-06-05"}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {kind: [{**ACTION, **given}]}
+        for kind, rates in (
+            ("forward_splits", ({"new_rate": new, "old_rate": 1} for new in (0, -2, "nan", 1e308, 10**400))),
+            ("reverse_splits", ({"new_rate": 1, "old_rate": old} for old in (0, -2, 1e308))),
+            ("cash_dividends", ({"rate": rate} for rate in (-1, "inf", None))),
+        )
+        for given in rates
+    ],
+)
+def test_an_action_of_no_sense_is_refused_before_it_is_on_record(found: dict[str, Any]) -> None:
+    with pytest.raises(BrokerError, match="not understood"):
+        read_actions(found)
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b'{"corporate_actions": null}', b'{"corporate_actions": 5}'])
+def test_actions_that_are_none_are_in_one_line(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    answer(monkeypatch, [(200, body)])
+    keys = make_rehearsal_keys("DATA")
+    with pytest.raises(BrokerError):
+        fetch_actions(keys, ["A"], TUESDAY, TUESDAY, "http://127.0.0.1:1")
 
 
 CLOCK = (
