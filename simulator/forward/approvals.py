@@ -17,7 +17,10 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from simulator.errors import SimError, UsageError
+from simulator.forward.exposure import Exposure, Room
 from simulator.forward.payloads import from_json, to_json
 from simulator.store.database import Store
 from simulator.store.events import Event, Stored
@@ -43,7 +46,8 @@ class Staged:
 
     `quantity` is signed shares, else `notional` dollars to buy for; `exits` the order class that brings stop and
     take-profit, ``simple`` for none; `held` the shares before it, `most` the dollars that the risk rules allow in the
-    symbol; `blocked` the rule of broker or risk that forbids it, empty where none does.
+    symbol; `blocked` the rule of broker or risk that forbids it, empty where none does; `room` what else the account
+    will hold, None where an earlier version asked.
     """
 
     quantity: float | None = None
@@ -56,11 +60,24 @@ class Staged:
     equity: float = 0.0
     most: float = float("inf")
     blocked: str = ""
+    room: Room | None = None
+
+    def exposure(self, price: float, beside: Mapping[str, float]) -> Exposure | None:
+        """Return the exposure of the account after the order at `price`; `beside` are the dollars of other trades."""
+        return None if self.room is None else self.room.after(self.worth(price), self.equity, beside)
+
+    def worth(self, price: float) -> float:
+        """Return the signed dollars of the position after the order; what is ordered is paid at its limit."""
+        ordered = self.notional if self.quantity is None else self.quantity * (self.limit or price)
+        return self.held * price + (ordered or 0.0)
 
     @property
     def terms(self) -> tuple[float | None, ...]:
         """Terms of the order: an approval holds for them alone."""
         return self.quantity, self.notional, self.limit, self.stop, self.take_profit
+
+
+_staged: TypeAdapter[Staged] = TypeAdapter(Staged)
 
 
 @dataclass(frozen=True)
@@ -95,7 +112,7 @@ class Approval:
     @property
     def digest(self) -> str:
         """16 hex digits of what a person is shown."""
-        shown = [self.id, self.version, to_json({name: asdict(one) for name, one in self.sizes.items()})]
+        shown = [self.id, self.version, to_json({name: write_staged(one) for name, one in self.sizes.items()})]
         more = [self.deadline, self.price_then, self.thesis, self.reviews, self.kill_shots, self.dissent, self.rules]
         return hashlib.sha256(json.dumps([*shown, *to_json(more)], sort_keys=True).encode()).hexdigest()[:16]
 
@@ -130,8 +147,13 @@ def fold(known: Mapping[str, Approval], stored: Iterable[Stored]) -> dict[str, A
     return found
 
 
+def write_staged(staged: Staged) -> dict[str, Any]:
+    """Return an order as it stands in an event: without what earlier versions did not have, where it is not known."""
+    return {name: one for name, one in asdict(staged).items() if name != "room" or one is not None}
+
+
 def _sizes(given: Mapping[str, Any]) -> dict[str, Staged]:
-    return {name: Staged(**one) for name, one in given.items()}
+    return {name: _staged.validate_python(one) for name, one in given.items()}
 
 
 def _asked(run: str, given: Mapping[str, Any]) -> Approval:
@@ -144,7 +166,8 @@ def _asked(run: str, given: Mapping[str, Any]) -> Approval:
 def write_asked(asked: Approval) -> dict[str, Any]:
     """Return the payload of ``approval.asked``."""
     unanswered = ("run", "state", "by", "reason", "answered_at", "changes", "seen")
-    return {name: to_json(one) for name, one in asdict(asked).items() if name not in unanswered}
+    sizes = {name: to_json(write_staged(one)) for name, one in asked.sizes.items()}
+    return {name: to_json(one) for name, one in asdict(asked).items() if name not in unanswered} | {"sizes": sizes}
 
 
 def read_approvals(store: Store, run: str | None = None) -> list[Approval]:
@@ -243,12 +266,19 @@ def _answer_run(store: Store, run: str, answers: Sequence[Answer]) -> dict[str, 
 
     def make(stored: list[Stored]) -> list[Event]:
         known = fold({}, stored)
-        return [_event_of(one, known, now) for one in answers]
+        made = {one.id: _answered(one, known, now) for one in answers}
+        for one, it in ((one, made[one.id]) for one in answers if made[one.id].state == "approved"):
+            for name, staged in it.sizes.items():
+                others = beside(it, name, {**known, **made}.values())
+                if why := forbids(staged, one.newest or one.price or it.price_then, others):
+                    raise UsageError(f"{it.symbol} in {name}: {why}", mend="modify or reject it")
+        return [_event_of(one, known[one.id], made[one.id]) for one in answers]
 
     return fold({}, store.append_after_reading(run, tuple(KINDS), make))
 
 
-def _event_of(given: Answer, known: Mapping[str, Approval], now: datetime | None) -> Event:
+def _answered(given: Answer, known: Mapping[str, Approval], now: datetime | None) -> Approval:
+    """Return a trade as it stands after the answer. Raises StaleError, UsageError."""
     found = known.get(given.id)
     if found is None:
         raise UsageError(f'no trade "{given.id}" waits for approval', mend="`sim forward approvals` lists them")
@@ -260,17 +290,32 @@ def _event_of(given: Answer, known: Mapping[str, Approval], now: datetime | None
         raise StaleError(f"{found.symbol} has changed: {changed}", mend="look at it again")
     if now is not None and now >= datetime.fromisoformat(found.deadline):
         raise StaleError(f"{found.symbol} could be answered until {found.deadline}")
+    if given.action == "reject":
+        return replace(found, state="rejected")
+    return replace(
+        found, state="approved", sizes={name: change(one, given.changes) for name, one in found.sizes.items()}
+    )
+
+
+def _event_of(given: Answer, found: Approval, made: Approval) -> Event:
     payload: dict[str, Any] = {"id": found.id, "version": found.version + 1, "by": given.by, "action": given.action}
     payload |= {"reason": given.reason, "seen": found.digest, "seen_version": found.version}
     payload |= {"price": given.price, "price_at": given.price_at, "changes": dict(given.changes)}
-    if given.action == "reject":
+    if made.state == "rejected":
         return Event("approval.refused", found.decided_at, None, payload)
-    sizes = {name: change(one, given.changes) for name, one in found.sizes.items()}
-    for name, one in sizes.items():
-        if why := forbids(one, given.newest or given.price or found.price_then):
-            raise UsageError(f"{found.symbol} in {name}: {why}", mend="modify or reject it")
-    payload["sizes"] = {name: to_json(asdict(one)) for name, one in sizes.items()}
-    return Event("approval.given", found.decided_at, None, payload)
+    sizes = {name: to_json(write_staged(replace(one, room=None))) for name, one in made.sizes.items()}
+    return Event("approval.given", found.decided_at, None, {**payload, "sizes": sizes})
+
+
+def beside(asked: Approval, account: str, trades: Iterable[Approval]) -> dict[str, float]:
+    """Return the dollars, by symbol, that the other trades of its decision bring about in `account`: those that wait or
+    were approved, at their sizes and the prices they were decided at."""
+    return {
+        one.symbol: one.sizes[account].worth(one.price_then or 0.0)
+        for one in trades
+        if one.id != asked.id and (one.run, one.decided_at) == (asked.run, asked.decided_at)
+        if one.state in ("waiting", "approved") and account in one.sizes
+    }
 
 
 def change(staged: Staged, changes: Mapping[str, float]) -> Staged:
@@ -295,8 +340,9 @@ def change(staged: Staged, changes: Mapping[str, float]) -> Staged:
     return replace(staged, **new)
 
 
-def forbids(staged: Staged, price: float | None) -> str:
-    """Return the rule of broker or risk that forbids `staged` at `price`, empty where none does."""
+def forbids(staged: Staged, price: float | None, beside: Mapping[str, float] | None = None) -> str:
+    """Return the rule of broker or risk that forbids `staged` at `price`, empty where none does; `beside` are the
+    dollars in the symbols of other trades."""
     shares, prices = staged.quantity, (staged.limit, staged.stop, staged.take_profit)
     bare = prices == (None, None, None)
     if shares == 0.0:
@@ -315,5 +361,6 @@ def forbids(staged: Staged, price: float | None) -> str:
         return f"the price {at:g} is beyond the target {staged.take_profit:g}"
     worth = staged.notional or abs(shares or 0.0) * (at or 0.0)
     if worth + abs(staged.held) * (at or 0.0) > staged.most * 1.02:  # prices have moved since it was sized
-        return f"${worth:,.0f} more is above the ${staged.most:,.0f} that the risk rules allow"
-    return ""
+        return f"max_weight: ${worth:,.0f} more is above the ${staged.most:,.0f} that the risk rules allow"
+    after = staged.exposure(price or at, beside or {}) if at is not None else None
+    return "" if after is None else after.broken

@@ -6,11 +6,12 @@ approval.asked: sizes, price then ─────┴──► review ──► t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from simulator.forward.approvals import Approval, forbids
+from simulator.forward.approvals import Approval, StaleError, beside, change, forbids
+from simulator.forward.exposure import Exposure
 from simulator.forward.quotes import read_quotes
 from simulator.forward.settings import load_settings
 from simulator.forward.switches import Heartbeat, read_heartbeats
@@ -36,6 +37,8 @@ class Review:
     now: PriceNow | None = None
     change: float | None = None
     forbidden: Mapping[str, str] = field(default_factory=dict)
+    exposures: Mapping[str, Exposure] = field(default_factory=dict)
+    """Of each account after the trade; without those that an earlier version asked for."""
 
     @property
     def price(self) -> float | None:
@@ -54,16 +57,33 @@ def read_prices(heart: Heartbeat, stale_s: float, now: datetime) -> dict[str, Pr
     }
 
 
-def review(workspace: Workspace, trades: Iterable[Approval], now: datetime | None = None) -> dict[str, Review]:
+def review(workspace: Workspace, trades: Collection[Approval], now: datetime | None = None) -> dict[str, Review]:
     """Return the review of each trade that waits, by its id."""
     at, stale_s = now or datetime.now(UTC), load_settings(workspace.config).stale_quote_s
     prices = {one.run: read_prices(one, stale_s, at) for one in read_heartbeats(workspace)}
     waiting = [one for one in trades if one.state == "waiting"]
-    return {one.id: _review(one, prices.get(one.run, {}).get(one.symbol)) for one in waiting}
+    return {one.id: _review(one, trades, prices.get(one.run, {}).get(one.symbol)) for one in waiting}
 
 
-def _review(asked: Approval, now: PriceNow | None) -> Review:
-    price = asked.price_then if now is None else now.price
-    forbidden = {name: why for name, staged in asked.sizes.items() if (why := forbids(staged, price))}
-    change = now.price / asked.price_then - 1.0 if now is not None and asked.price_then else None
-    return Review(now, change, forbidden)
+def preview(
+    workspace: Workspace, trades: Collection[Approval], id: str, version: int, changes: Mapping[str, float]
+) -> tuple[Approval, Review]:
+    """Return a trade as it would be with `changes`, and its review. Raises StaleError where it is not asked in that
+    version any more, UsageError for changes that cannot be."""
+    found = next((one for one in trades if one.id == id and one.state == "waiting"), None)
+    if found is None or found.version != version:
+        raise StaleError("it has changed meanwhile", mend="look at it again")
+    changed = replace(found, sizes={name: change(one, changes) for name, one in found.sizes.items()})
+    return changed, review(workspace, [changed, *(one for one in trades if one.id != id)])[id]
+
+
+def _review(asked: Approval, trades: Collection[Approval], now: PriceNow | None) -> Review:
+    price, forbidden, exposures = asked.price_then if now is None else now.price, {}, {}
+    for name, staged in asked.sizes.items():
+        others = beside(asked, name, trades)
+        if why := forbids(staged, price, others):
+            forbidden[name] = why
+        if price is not None and (after := staged.exposure(price, others)) is not None:
+            exposures[name] = after
+    moved = now.price / asked.price_then - 1.0 if now is not None and asked.price_then else None
+    return Review(now, moved, forbidden, exposures)

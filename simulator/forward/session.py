@@ -115,7 +115,7 @@ class Session:
     def __post_init__(self) -> None:
         agenda = self.agenda()
         self._names = dict(zip(agenda.instants.tolist(), agenda.names, strict=True))
-        self.staging = Staging(self.run, self.store, self.rules.limits, self._settings, self._alert)
+        self.staging = Staging(self.run, self.store, self.rules, self._settings, self._alert)
         self.evening = Evening(
             self.traders, self._known, self._settle, self._each, self._is_closed, lambda: self.inputs(),
             self._record, self._alert,

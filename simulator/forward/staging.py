@@ -16,7 +16,8 @@ from itertools import groupby
 from typing import Any
 
 from simulator.forward.alerts import Kind as AlertKind
-from simulator.forward.approvals import KINDS, Approval, Staged, approval_id, fold, forbids, write_asked
+from simulator.forward.approvals import KINDS, Approval, Staged, approval_id, beside, fold, forbids, write_asked
+from simulator.forward.exposure import Room
 from simulator.forward.quotes import Quotes, QuotesOfWaiting
 from simulator.forward.settings import Forward
 from simulator.forward.trader import Record, Tell, Trader
@@ -24,9 +25,9 @@ from simulator.forward.watch import Watch
 from simulator.market.calendar import NEW_YORK, say_time
 from simulator.store.database import Store
 from simulator.store.events import Event, Stored
-from simulator.trading.cycle import Intent
+from simulator.trading.cycle import Intent, TradingRules
+from simulator.trading.model import Book
 from simulator.trading.orders import Ticket, compile_orders, session_hours
-from simulator.trading.risk import Limits
 
 LAST_ANSWER = timedelta(minutes=3)
 """Before an open and a close, until which is answered for what is sent then: 09:27."""
@@ -52,14 +53,15 @@ def entries(intent: Intent, tickets: Iterable[Ticket]) -> Iterator[tuple[tuple[s
 
 @dataclass(eq=False)
 class Staging:
-    """Orders of the run that wait. `settings` and `mode` say for which a person is asked; `limits` are the risk rules.
+    """Orders of the run that wait. `settings` and `mode` say for which a person is asked; `rules` are those of risk and
+    margin.
 
     Nobody is asked, and the store not read, where they say ``none``.
     """
 
     run: str
     store: Store
-    limits: Limits
+    rules: TradingRules
     settings: Callable[[], tuple[Forward, str]]
     tell: Callable[[AlertKind, str, str], None]
     known: dict[str, Approval] = field(default_factory=dict)
@@ -109,11 +111,29 @@ class Staging:
                 continue
             staged = Staged(
                 ticket.quantity, ticket.notional, ticket.limit, ticket.stop, ticket.take_profit, ticket.order_class,
-                held if held * (ticket.quantity or 1.0) > 0.0 else 0.0, equity, self.limits.max_weight * equity,
+                held if held * (ticket.quantity or 1.0) > 0.0 else 0.0, equity, self.rules.limits.max_weight * equity,
             )  # fmt: skip
             name = approval_id(self.run, _decided_at(intent), ticket.symbol)
-            found |= dict.fromkeys(keys, (name, replace(staged, blocked=forbids(staged, price))))
+            found |= dict.fromkeys(keys, (name, staged))
         return found
+
+    def _judged(self, trader: Trader, intent: Intent, trades: Mapping[str, Staged], book: Book) -> dict[str, Staged]:
+        """Return orders by symbol with the room that `book`, which is read now or was when they were planned, has for
+        them once what never waits is done."""
+        tickets, marks = compile_orders(intent, trader.state.origin, trader.state.profile), intent.book.marks
+        held, moved = intent.book.positions, {one.symbol for one in intent.orders}
+        worth = {one: shares * marks.get(one, 0.0) for one, shares in held.items() if one in moved}
+        for one in tickets if (staged := self.stage(intent, tickets)) else ():
+            if one.client_order_id not in staged:
+                dollars = one.notional if one.quantity is None else one.quantity * marks.get(one.symbol, 0.0)
+                worth[one.symbol] = worth.get(one.symbol, 0.0) + (dollars or 0.0)
+        worth |= {one: shares * book.marks.get(one, 0.0) for one, shares in book.positions.items() if one not in moved}
+        limits, margin = self.rules.limits, self.rules.execution
+        margins, most = (margin.initial_margin_long, margin.initial_margin_short), limits.max_weight * book.equity
+        return {
+            symbol: replace(one, equity=book.equity, most=most, room=Room.of(symbol, worth, limits, margins))
+            for symbol, one in trades.items()
+        }
 
     # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,8 +205,13 @@ class Staging:
                 staged = mine
             if mine is None or mine.terms != staged.terms:
                 continue  # it is asked for again
-            quote = (await quotes([symbol])).get(symbol) if quotes and now >= session_hours(now)[0] else None
-            if why := forbids(mine, None if quote is None else quote.price):
+            is_open = now >= session_hours(now)[0]
+            if trader.state.tickets[keys[0]].at_open and not is_open:
+                continue  # it is looked at when its turn comes
+            quote = (await quotes([symbol])).get(symbol) if quotes and is_open else None
+            judged = self._judged(trader, intent, {symbol: mine}, await trader.broker.account())[symbol]
+            price = found.price_then if quote is None else quote.price
+            if why := forbids(judged, price, beside(found, trader.name, self.known.values())):
                 give_up(keys, why)
                 tell("order refused", f"{symbol} was approved and not sent: {why}", trader.name)
 
@@ -206,10 +231,16 @@ class Staging:
             intent = trader.state.intent
             if intent is None or not trader.execution_open or now >= session_hours(intent.decision.as_of)[1]:
                 continue
-            for key, (name, staged) in self._unsent(trader, intent).items():
-                if not self._is_approved(name, trader, staged):
-                    held.setdefault(name, {})[trader.name] = staged
-                    of[name] = intent, trader.state.tickets[key].symbol
+            unsent, tickets = self._unsent(trader, intent), trader.state.tickets
+            trades = {
+                tickets[key].symbol: it for key, it in unsent.items() if not self._is_approved(it[0], trader, it[1])
+            }
+            orders = {symbol: staged for symbol, (_, staged) in trades.items()}
+            for symbol, staged in self._judged(trader, intent, orders, intent.book).items():
+                others = {one: it.worth(intent.book.marks.get(one, 0.0)) for one, it in orders.items() if one != symbol}
+                why = forbids(staged, intent.book.marks.get(symbol) or None, others)
+                held.setdefault(trades[symbol][0], {})[trader.name] = replace(staged, blocked=why)
+                of[trades[symbol][0]] = intent, symbol
         for name, sizes in held.items():
             self._ask(name, sizes, *of[name], now, point)
         for one in self.waiting:

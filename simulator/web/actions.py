@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.errors import SimError, UsageError
-from simulator.forward.approvals import Answer, StaleError, answer_together, read_approvals
+from simulator.forward.approvals import CHANGEABLE, Answer, StaleError, answer_together, read_approvals
 from simulator.forward.review import review
 from simulator.forward.switches import PAUSE, STOP, ask_to_stop, read_heartbeats, reset, throw
 from simulator.store.database import Store
@@ -113,6 +113,16 @@ def answer_all(
         else:
             rows.append({"id": one.id, "ok": True, "text": f"{now.symbol} is {now.state}"})
     return rows
+
+
+def read_preview(given: Mapping[str, str]) -> tuple[str, int, dict[str, float]]:
+    """Return id, version and changes of a query. Raises UsageError where they are none."""
+    named = (*CHANGEABLE, "scale")
+    try:
+        changes = {name: float(given[name]) for name in named if given.get(name)}
+        return given.get("id", ""), int(given.get("version", "")), changes
+    except ValueError:
+        raise UsageError("a trade has a version, and changes are numbers") from None
 
 
 def read_answers(given: Any) -> list[Mapping[str, Any]]:

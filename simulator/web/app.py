@@ -29,6 +29,8 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from simulator.errors import SimError, UsageError
+from simulator.forward import review
+from simulator.forward.approvals import read_approvals
 from simulator.number_format import age, percent
 from simulator.printing import printable
 from simulator.report.renderers.html import TEMPLATES, page_filters
@@ -62,7 +64,7 @@ class Desk:
         self.pages.filters["plain"] = lambda value: printable(str(value))
         self.pages.filters["brief"] = lambda at: printable(str(at)[:16].replace("T", " "))
         self.pages.filters["money"] = lambda value: "–" if value is None else f"${value:,.2f}"
-        self.pages.filters |= {"age": age, "change": partial(percent, digits=2, sign=True)}
+        self.pages.filters |= {"age": age, "percent": percent, "change": partial(percent, digits=2, sign=True)}
         self.pages.filters["number"] = lambda value: "–" if value is None else f"{value:,.10g}"
 
     def render(self, name: str, status: int = 200, **facts: Any) -> HTMLResponse:
@@ -164,6 +166,17 @@ class Desk:
 
         return self.page(show)
 
+    async def preview(self, request: Request, _session: Session) -> Response:
+        """Answer with what the rules say of a trade as somebody would change it; one line where it cannot be."""
+        try:
+            id, version, changes = actions.read_preview(request.query_params)
+            one, looked = await anyio.to_thread.run_sync(
+                lambda: review.preview(self.workspace, read_approvals(self.store), id, version, changes)
+            )
+        except SimError as error:
+            return _refuse(409, printable(str(error)))
+        return self.render("preview.html", one=one, looked=looked)
+
     async def forward(self, request: Request, session: Session) -> Response:
         """Answer with the page of a forward test."""
         run = request.path_params["run"]
@@ -231,6 +244,7 @@ class Desk:
             Route("/", self.shows("overview.html", views.look_over)),
             Route("/approvals", self.shows("approvals.html", views.look_at_approvals)),
             Route("/approvals", self.changing(self.answer), methods=["POST"]),
+            Route("/approvals/preview", self.page(self.preview)),
             Route("/act", self.changing(self.act), methods=["POST"]),
             Route("/council", self.shows("council.html", questions.look_at_questions)),
             Route("/council", self.changing(self.put_question), methods=["POST"]),

@@ -18,8 +18,10 @@ from simulator.forward.approvals import (
     read_approvals,
     write_asked,
 )
+from simulator.forward.exposure import Room
 from simulator.store.database import Store
 from simulator.store.events import Event
+from simulator.trading.risk import Limits
 
 ASKED = Approval(
     "a" * 12, "run", "A", "2024-06-04T08:45:00-04:00", "meeting", "2024-06-04T09:27:00-04:00", 1, "waiting",
@@ -115,3 +117,52 @@ def test_a_trade_named_twice_in_one_answer_is_refused(store: Store) -> None:
     (first, second) = answer_together(store, [Answer(ASKED.id, 1, "ann", "approve")] * 2)
     assert "once at a time" in str(first) == str(second)
     assert read_approvals(store) == [ASKED]
+
+
+LIMITS = Limits(0.3, 0.4, 0.5, {"A": "stocks", "B": "stocks"})
+CHANGES = [
+    ({"quantity": 250}, ""),
+    ({"quantity": 290}, "max_group: 44.0% of equity is above the 40.0% that the risk rules allow"),
+    ({"quantity": 400}, "max_weight: $40,000 more is above the $30,000"),
+]
+
+
+def ask_for(store: Store, beside: dict[str, float], margin: float = 1.0, **shares: float) -> None:
+    """Ask for trades at $100 in an account of $100,000 that holds `beside`."""
+    for symbol, quantity in shares.items():
+        room = Room.of(symbol, beside, LIMITS, (margin, 0.5))
+        staged = Staged(quantity, equity=1e5, most=3e4, room=room)
+        asked = replace(ASKED, id=symbol.lower() * 12, symbol=symbol, sizes={"COUNCIL": staged}, version=1)
+        store.append("run", [Event("approval.asked", ASKED.decided_at, None, write_asked(asked))])
+
+
+@pytest.mark.parametrize(("changes", "why"), CHANGES)
+def test_a_size_is_held_against_each_rule_by_its_name(store: Store, changes: dict[str, float], why: str) -> None:
+    ask_for(store, {}, B=150, C=10)
+    answer(store, "b" * 12, 1, "ann", "modify", changes={"quantity": 150})
+    ask_for(store, {}, A=10)
+    if not why:
+        assert answer(store, "a" * 12, 1, "ann", "modify", changes=changes).sizes["COUNCIL"].quantity == 250
+        return
+    with pytest.raises(UsageError) as refused:
+        answer(store, "a" * 12, 1, "ann", "modify", changes=changes)
+    assert why in refused.value.found
+
+
+def test_gross_and_buying_power_count_what_is_held_and_what_else_waits(store: Store) -> None:
+    ask_for(store, {"X": -2e4}, C=290, D=10)
+    with pytest.raises(UsageError, match=r"max_gross: 60\.0% of equity"):
+        answer(store, "d" * 12, 1, "ann", "modify", changes={"quantity": 100})
+    together = [
+        Answer("c" * 12, 1, "ann", "reject", "no"), Answer("d" * 12, 1, "ann", "modify", changes={"quantity": 100}),
+    ]  # fmt: skip
+    assert [one.state for one in answer_together(store, together) if isinstance(one, Approval)] == [
+        "rejected", "approved",
+    ], "what is rejected with it makes room"  # fmt: skip
+    ask_for(store, {}, 4.0, E=290)
+    with pytest.raises(UsageError, match=r"buying power: \$13,990 are missing"):
+        answer(store, "e" * 12, 1, "ann", "modify", changes={"quantity": 280})
+
+
+def test_an_approval_of_an_earlier_version_has_the_digest_it_always_had() -> None:
+    assert ASKED.digest == "6dfbd20754268c05"

@@ -183,3 +183,17 @@ def test_the_heartbeat_tells_the_prices_of_what_waits_and_of_nothing_else(market
     assert told == [{"A": 99.0, "B": 100.0}, {"B": 100.0}], "a price that cannot be asked for stays the last one known"
     assert asked[:2] == [("A", "B"), ("B",)]
     assert read_heartbeats(session.watch.workspace)[0].prices == {}  # type: ignore[union-attr]
+
+
+def test_risk_is_looked_at_again_by_the_price_of_the_moment_it_would_be_sent(market: Market, tmp_path: Path) -> None:
+    test = opened(market, tmp_path, BUY, ["* * approve"])
+
+    async def quote(symbols: Sequence[str]) -> dict[str, Quote]:
+        return {one: Quote(datetime(2024, 6, 4, 13, 31, tzinfo=UTC), 3000.0, 3000.0) for one in symbols}
+
+    test.play(quotes=quote)
+    assert states(test)["A"] == "approved"
+    assert test.held("A") == 0.0
+    (given_up,) = [one for one in test.events("order") if one["state"] == "given up" and one["symbol"] == "A"]
+    assert given_up["why"].startswith("max_weight")
+    assert any("A was approved and not sent: max_weight" in one for one in test.alerts("order refused"))

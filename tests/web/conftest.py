@@ -15,9 +15,11 @@ import pytest
 import uvicorn
 
 from simulator.forward.approvals import Approval, Staged, write_asked
+from simulator.forward.exposure import Room
 from simulator.forward.switches import Heartbeat, beat
 from simulator.store.database import Store
 from simulator.store.events import Event
+from simulator.trading.risk import Limits
 from simulator.web.app import make_app
 from simulator.web.guard import addresses
 from simulator.web.sessions import Sessions
@@ -69,11 +71,16 @@ class Site:
         self.server.should_exit = True
         self.thread.join(20)
 
-    def ask(self, *symbols: str, version: int = 1, without_limit: bool = False) -> None:
-        """Let trades wait for approval."""
-        sizes = {name: replace(one, limit=None) if without_limit else one for name, one in ASKED.sizes.items()}
-        given = replace(ASKED, version=version, sizes=sizes)
-        asked = [replace(given, id=one.lower().rjust(12, "a"), symbol=one) for one in symbols]
+    def ask(self, *symbols: str, version: int = 1, without_limit: bool = False, room: bool = False) -> None:
+        """Let trades wait for approval, in an account that holds GLD where it has `room` beside it."""
+
+        def staged(symbol: str, one: Staged) -> Staged:
+            beside = Room.of(symbol, {"GLD": 3e4}, Limits(0.2, 0.3, 0.5, {}), (1.0, 0.5)) if room else None
+            return replace(one, limit=None if without_limit else one.limit, room=beside)
+
+        sizes = {one: {name: staged(one, it) for name, it in ASKED.sizes.items()} for one in symbols}
+        given = replace(ASKED, version=version)
+        asked = [replace(given, id=one.lower().rjust(12, "a"), symbol=one, sizes=sizes[one]) for one in symbols]
         self.store.append("run", [Event("approval.asked", ASKED.decided_at, None, write_asked(one)) for one in asked])
 
     def beat(self, price: float | None, age_s: float = 1.0) -> None:

@@ -45,10 +45,42 @@ async function read() {
   return new DOMParser().parseFromString(await page.text(), "text/html").querySelector("main");
 }
 
-// Prices go on under what somebody types.
-setInterval(async () => {
+// Prices go on under what somebody types, and so does what the rules say of it.
+const changesOf = (form) => Object.fromEntries(["scale", "quantity", "limit", "stop", "take_profit"]
+  .filter((name) => form.elements[name].value !== "").map((name) => [name, Number(form.elements[name].value)]));
+const isChanged = (form) => Boolean(form) && Object.keys(changesOf(form)).length > 0;
+function freshen(root, chosen) {
+  for (const one of root?.querySelectorAll("[data-fresh]") ?? []) {
+    const old = document.getElementById(one.id);
+    if (!old || !chosen(old)) continue;
+    if (old.innerHTML !== one.innerHTML) old.replaceChildren(...one.childNodes);
+    Object.assign(old.dataset, one.dataset);
+  }
+}
+async function preview(form) {
+  const {id, version} = form.closest("[data-id]").dataset, changes = changesOf(form);
+  let answer, text;
+  try { answer = await fetch(`/approvals/preview?${new URLSearchParams({id, version, ...changes})}`); text = await answer.text(); } catch { return mark(true); }
+  if (JSON.stringify(changes) !== JSON.stringify(changesOf(form))) return; // more was typed meanwhile
+  if (answer.ok) return freshen(new DOMParser().parseFromString(text, "text/html"), () => true);
+  const refused = document.createElement("span");
+  refused.className = "bad"; refused.textContent = `As changed it is refused: ${text.trim()}`;
+  document.getElementById(`rules-${id}`)?.replaceChildren(refused);
+}
+async function freshenAll() {
+  freshen(await read(), (old) => old.matches("[data-seen]") || !isChanged(old.closest("[data-id]").querySelector("form")));
+}
+let typing;
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("[data-answer]");
+  if (!form || !event.target.matches("[type=number]")) return;
+  clearTimeout(typing);
+  typing = setTimeout(() => isChanged(form) ? preview(form) : freshenAll(), 150);
+});
+setInterval(() => {
   if (document.hidden || !document.querySelector("[data-fresh]")) return;
-  for (const one of (await read())?.querySelectorAll("[data-fresh]") ?? []) document.getElementById(one.id)?.replaceWith(one);
+  freshenAll();
+  for (const form of document.querySelectorAll("[data-answer]")) if (isChanged(form)) preview(form);
 }, PRICES);
 
 async function refresh(force) {
@@ -108,10 +140,8 @@ async function send(to, body) {
 
 const reason = (form) => form.elements.reason.value;
 function answerOf(form, action, why) {
-  const card = form.closest("[data-id]"), changes = {};
-  if (action === "modify") for (const name of ["scale", "quantity", "limit", "stop", "take_profit"])
-    if (form.elements[name].value !== "") changes[name] = Number(form.elements[name].value);
-  const {price, priceAt} = card.querySelector("[data-fresh]").dataset; // as it is seen
+  const card = form.closest("[data-id]"), changes = action === "modify" ? changesOf(form) : {};
+  const {price, priceAt} = card.querySelector("[data-seen]").dataset; // as it is seen
   return {id: card.dataset.id, version: Number(card.dataset.version), action, reason: why, changes, ...(price && {price: Number(price), price_at: priceAt})};
 }
 

@@ -1,0 +1,75 @@
+"""Exposure of an account after a trade, held against the risk rules: weight, group, gross, buying power.
+
+book, orders that go at once ──► Room ─┐
+trades that wait or were approved ─────┼──► Room.after(position) ──► Exposure ──► broken: the first rule above its limit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import fsum, inf
+
+from simulator.trading.risk import Limits
+
+TOLERANCE = 0.02
+"""Fraction of a limit by which it may be exceeded: prices have moved since the order was sized."""
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Fractions of equity in the symbol, in its group and in all together after a trade, each with its limit, and the
+    dollars that could be bought with what is left."""
+
+    weight: float
+    group: float
+    gross: float
+    buying_power: float
+    limits: tuple[float, float, float]
+
+    @property
+    def broken(self) -> str:
+        """The rule that is broken, by its name in ``config/risk.yaml``, with its numbers; empty where none is."""
+        rules = zip(("max_weight", "max_group", "max_gross"), (abs(self.weight), self.group, self.gross), strict=True)
+        for (name, reached), limit in zip(rules, self.limits, strict=True):
+            if reached > limit * (1.0 + TOLERANCE):
+                return f"{name}: {reached:.1%} of equity is above the {limit:.1%} that the risk rules allow"
+        return "" if self.buying_power >= 0.0 else f"buying power: ${-self.buying_power:,.0f} are missing"
+
+
+@dataclass(frozen=True)
+class Room:
+    """Room that an account has for a trade on `symbol`.
+
+    `others` are the signed dollars in every other symbol once what never waits is done, `members` the other symbols of
+    its group, `limits` max_weight, max_group and max_gross, `margins` the dollars of equity that a dollar
+    of position needs, long and short.
+    """
+
+    symbol: str
+    others: Mapping[str, float]
+    members: tuple[str, ...]
+    limits: tuple[float, float, float]
+    margins: tuple[float, float] = (1.0, 0.5)
+
+    @classmethod
+    def of(cls, symbol: str, held: Mapping[str, float], limits: Limits, margins: tuple[float, float]) -> Room:
+        """Return the room beside positions of `held` dollars."""
+        others = {name: worth for name, worth in held.items() if name != symbol and worth}
+        mine = limits.groups.get(symbol)
+        members = tuple(sorted(name for name, group in limits.groups.items() if group == mine and name != symbol))
+        return cls(symbol, others, members, (limits.max_weight, limits.max_group, limits.max_gross), margins)
+
+    def after(self, position: float, equity: float, beside: Mapping[str, float]) -> Exposure:
+        """Return the exposure with `position` dollars of the symbol; `beside` are dollars of further symbols, in the
+        place of what is held of them."""
+        whole = {**self.others, **beside, self.symbol: position}
+        in_group = fsum(abs(worth) for name, worth in whole.items() if name == self.symbol or name in self.members)
+        gross = fsum(abs(worth) for worth in whole.values())
+        long, short = self.margins
+        bound = fsum(abs(worth) * (long if worth > 0.0 else short) for worth in whole.values())
+        if equity <= 0.0:
+            return Exposure(inf, inf, inf, -gross, self.limits)
+        power = (equity - bound) / (long or 1.0)
+        power = max(power, 0.0) if bound <= equity * (1.0 + TOLERANCE) else power
+        return Exposure(position / equity, in_group / equity, gross / equity, power, self.limits)
