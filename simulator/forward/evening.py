@@ -91,7 +91,7 @@ class Evening:
             else:
                 await trader.book_fills(self.record, self.tell)
             account = await trader.broker.account()
-            await trader.check_shares(now, account, self.record, self.tell)
+            await trader.check_shares(now, account.positions, self.record, self.tell)
             if in_time:
                 await trader.reconcile(at, account, self.record, self.tell)
             row = day_row(trader, known, date.fromisoformat(day), account if in_time else None)

@@ -433,8 +433,15 @@ class Session:
         async def decide(trader: Trader) -> None:
             await self._decide(trader, at, name)
 
-        decided = await self._each(decide, open_traders)
-        failed = [one.name for one, ok in zip(open_traders, decided, strict=True) if not ok]
+        async def check(trader: Trader) -> None:
+            theirs = await trader.broker.positions()
+            await trader.check_shares(self._now(), theirs, self._record, self._alert)
+
+        sound = await self._each(check, open_traders)  # all, before any orders what another cannot explain
+        able = [one for one, ok in zip(open_traders, sound, strict=True) if ok]
+        decided = await self._each(decide, able)
+        failed = [one.name for one in open_traders if one not in able]
+        failed += [one.name for one, ok in zip(able, decided, strict=True) if not ok]
         failed += [one.name for one in self.traders if one.barred and one not in open_traders]
         spent = self.spent()
         costs = {what: total - self._spent.get(what, 0.0) for what, total in spent.items()}
@@ -519,8 +526,8 @@ class Session:
 
     def _check_ticket(self, trader: Trader, ticket: Ticket, book: Book) -> str:
         """Return why `ticket` is not to be sent now, empty where it may be. Raises StoppedError."""
-        if ticket.symbol in trader.guard.doubted:
-            return "the broker has other shares than the books"
+        if doubts := [one.name for one in self.traders if ticket.symbol in one.guard.doubted]:
+            return f"the broker of {', '.join(doubts)} has other shares of it than the books"
         if self.watch is None:
             return ""
         return self.watch.check(ticket, book, self._now(), trader.name, trader.morning)
@@ -531,7 +538,7 @@ class Session:
             await trader.review(now, self._record, self._alert)
             trader.give_up(now, "a newer decision took its place", self._record, self._alert)
             account = await trader.broker.account()
-            await trader.check_shares(now, account, self._record, self._alert)
+            await trader.check_shares(now, account.positions, self._record, self._alert)
             intent = await self._planner(trader, at, name)(account, 0)
             trader.record_intent(intent, self._record, name)
             if self.watch is not None:

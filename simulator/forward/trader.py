@@ -237,10 +237,11 @@ class Trader:
         self.give_up(now, why, record, tell, symbol)
         self.skipped -= {symbol}  # its position gets its exits back
 
-    async def check_shares(self, now: datetime, account: Book, record: Record, tell: Tell) -> None:
-        """Raise UnexplainedError where the broker's `account` has other shares than the books, and no fill says why."""
+    async def check_shares(self, now: datetime, theirs: Mapping[str, float], record: Record, tell: Tell) -> None:
+        """Raise UnexplainedError where `theirs`, shares at the broker, are other than the books', and no fill says
+        why."""
         await self.book_fills(record, tell)
-        found = find_unexplained(self.state.shares, account.positions, self._young(now))
+        found = find_unexplained(self.state.shares, theirs, self._young(now))
         for symbol in found:
             self.guard.doubt(symbol, now)
         if found:

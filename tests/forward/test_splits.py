@@ -103,6 +103,23 @@ def test_a_split_that_nobody_tells_leaves_an_account_without_exits_decisions_and
     assert "splits.csv of the test" in said
 
 
+def test_an_account_without_the_symbol_does_not_order_it_while_another_doubts_its_shares(tmp_path: Path) -> None:
+    with trading([100.0] * 5) as market:
+        bracket = [Target("A", 0.5, stop=970.0, take_profit=1200.0)]
+        plan, split = {TUESDAY: bracket, WEDNESDAY: [*bracket, Target("B", 0.1)]}, Split("A", WEDNESDAY, 10.0)
+        test = Test(market, tmp_path, plan, WEDNESDAY, names=("COUNCIL", "LATER"), splits=[split])
+        key = f"KEY-LATER-{tmp_path.name}"
+        test.script(f"trading-blocked {key}", f"at {NIGHT} trading-blocked {key} chance=0", f"at {NIGHT} split A 10")
+        session = test.open()
+        session.feed = Late(market, session.feed, NEXT)  # type: ignore[arg-type]
+        asyncio.run(session.go())
+        holds, later = (market.orders(one.broker) for one in session.traders)  # type: ignore[arg-type]
+        assert {one.symbol for one in holds} == {"A"}
+        assert [(one.symbol, one.qty, one.status) for one in later] == [("B", 200.0, "filled")]
+    (told,) = test.alerts("order refused")
+    assert told == "A: the broker of COUNCIL has other shares of it than the books"
+
+
 @pytest.mark.fault(
     "services", "a sale waits over the night of a split", "it is withdrawn, being for other shares; exits are back"
 )
