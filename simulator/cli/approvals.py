@@ -46,22 +46,23 @@ def approvals(ctx: click.Context, every: bool, as_json: bool) -> None:
 @click.pass_context
 def list_waiting(ctx: click.Context, every: bool, as_json: bool) -> None:
     """Show trades that wait. Exit code 5 where an account could not be checked."""
-    from simulator.forward.approvals import read_approvals
+    from simulator.forward.approvals import read_approvals, read_outcomes
     from simulator.forward.review import review
     from simulator.forward.status import find_unchecked
     from simulator.store.database import open_store
 
     with open_store(ctx.obj) as store:
-        found = [one for one in read_approvals(store) if every or one.state == "waiting"]
-        unchecked = find_unchecked(ctx.obj, store)
-    looked = review(ctx.obj, found)
+        known = read_approvals(store)
+        found = [one for one in known if every or one.state == "waiting"]
+        unchecked, outcomes = find_unchecked(ctx.obj, store), read_outcomes(store, found)
+    looked = review(ctx.obj, known)
     rows = [
-        {**asdict(one), "digest": one.digest} | ({"review": asdict(looked[one.id])} if one.id in looked else {})
+        {**asdict(one), "digest": one.digest, "outcome": outcomes.get(one.id, {})}
+        | ({"review": asdict(looked[one.id])} if one.id in looked else {})
         for one in found
     ]
-    print_result(
-        _finite({"approvals": rows, "unchecked": unchecked}), as_json, lambda _: _show(found, looked, unchecked)
-    )
+    facts = {"approvals": rows, "unchecked": unchecked}
+    print_result(_finite(facts), as_json, lambda _: _show(found, looked, unchecked, outcomes))
     ctx.exit(5 if unchecked else 0)
 
 
@@ -71,7 +72,12 @@ def _finite(value: Any) -> Any:
     return to_json(value)
 
 
-def _show(found: Sequence[Approval], looked: Mapping[str, Review], unchecked: Mapping[str, Mapping[str, str]]) -> None:
+def _show(
+    found: Sequence[Approval],
+    looked: Mapping[str, Review],
+    unchecked: Mapping[str, Mapping[str, str]],
+    outcomes: Mapping[str, Mapping[str, Sequence[str]]],
+) -> None:
     from simulator.number_format import age, dollars, percent, shares
 
     for one in found:
@@ -97,6 +103,8 @@ def _show(found: Sequence[Approval], looked: Mapping[str, Review], unchecked: Ma
             say(f"  {name:10} then {told}, buying power {dollars(after.buying_power)}")
         for name, why in its.forbidden.items() if its is not None else ():
             say(f"  {name:10} not within its rules: {why}")
+        for name, came in outcomes.get(one.id, {}).items():
+            say(f"  {name:10} {'; '.join(came)}")
         for text in (*one.thesis, *one.kill_shots, one.dissent, *one.rules):
             if text:
                 say(f"  {text}")

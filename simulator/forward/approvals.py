@@ -108,6 +108,8 @@ class Approval:
     answered_at: str = ""
     changes: Mapping[str, float] = field(default_factory=dict)
     seen: str = ""
+    asked_at: int = field(default=0, compare=False)
+    """Position in the store at which it was asked for in this version."""
 
     @property
     def digest(self) -> str:
@@ -130,7 +132,7 @@ def fold(known: Mapping[str, Approval], stored: Iterable[Stored]) -> dict[str, A
             continue
         given = from_json(one.event.payload)
         if state == "waiting":
-            found[str(given["id"])] = _asked(one.run_id, given)
+            found[str(given["id"])] = replace(_asked(one.run_id, given), asked_at=one.position)
         elif (before := found.get(str(given["id"]))) is not None:
             sizes = _sizes(given["sizes"]) if given.get("sizes") else before.sizes
             found[before.id] = replace(
@@ -165,7 +167,7 @@ def _asked(run: str, given: Mapping[str, Any]) -> Approval:
 
 def write_asked(asked: Approval) -> dict[str, Any]:
     """Return the payload of ``approval.asked``."""
-    unanswered = ("run", "state", "by", "reason", "answered_at", "changes", "seen")
+    unanswered = ("run", "state", "by", "reason", "answered_at", "changes", "seen", "asked_at")
     sizes = {name: to_json(write_staged(one)) for name, one in asked.sizes.items()}
     return {name: to_json(one) for name, one in asdict(asked).items() if name not in unanswered} | {"sizes": sizes}
 
@@ -173,6 +175,29 @@ def write_asked(asked: Approval) -> dict[str, Any]:
 def read_approvals(store: Store, run: str | None = None) -> list[Approval]:
     """Return the trades of a run, of all runs by default, that wait or were answered, the first asked first."""
     return list(fold({}, store.of_forward(run, tuple(KINDS))).values())
+
+
+def read_outcomes(store: Store, trades: Iterable[Approval]) -> dict[str, dict[str, list[str]]]:
+    """Return {id: {account: what came of each of its orders}} of trades that were approved: sent and how it stands, or
+    not sent and why."""
+    approved = [one for one in trades if one.state == "approved"]
+    if not approved:
+        return {}
+    ended: dict[tuple[str, str, str, str], dict[str, str]] = {}
+    for stored in store.of_forward(None, ("forward.order",), min(one.asked_at for one in approved)):
+        given, day = stored.event.payload, str(stored.event.at)[:10]
+        key = stored.run_id, day, stored.event.account or "", str(given.get("symbol", ""))
+        state, why = str(given["state"]).replace("_", " "), str(given.get("why") or "")
+        told = f"not sent: {why}" if state == "given up" else ", ".join(filter(None, (state, why)))
+        ended.setdefault(key, {})[str(given["client_order_id"])] = told
+    return {
+        one.id: {
+            name: list(found.values())
+            for name in one.sizes
+            if (found := ended.get((one.run, one.decided_at[:10], name, one.symbol)))
+        }
+        for one in approved
+    }
 
 
 def read_unchecked(store: Store, run: str) -> dict[str, str]:

@@ -189,7 +189,8 @@ class Session:
 
     async def _stand_down(self) -> None:
         """Leave no position without the exits that were decided, however the loop came to its end."""
-        killed = self.watch is not None and read_switches(self.watch.workspace).stop is not None
+        thrown = None if self.watch is None else read_switches(self.watch.workspace).stop
+        killed = "" if thrown is None else f"the kill switch is thrown: {thrown}"
 
         def record(kind: Kind, at: datetime, account: str, payload: Mapping[str, Any]) -> None:
             with suppress(SimError):  # the store may be why it ends
@@ -198,7 +199,7 @@ class Session:
         now, say = self._now(), self._alert
         if killed:
             with suppress(SimError):
-                self.staging.withdraw(now, "the kill switch is thrown")
+                self.staging.withdraw(now, killed)
         work = (self._try(one, lambda it: it.stand_down(now, killed, record, say)) for one in self.traders)
         ended = await asyncio.gather(*work, return_exceptions=True)
         for trader, done in zip(self.traders, ended, strict=True):

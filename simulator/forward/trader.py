@@ -267,11 +267,11 @@ class Trader:
 
         await self.guard.look(now, frozenset(at_work), put, tell)
 
-    async def stand_down(self, now: datetime, killed: bool, record: Record, tell: Tell) -> None:
+    async def stand_down(self, now: datetime, killed: str, record: Record, tell: Tell) -> None:
         """Leave the account to itself, every position with its exits: an order at work on one of them, for which they
-        were released, is withdrawn first. It is planned anew by the next loop, unless the test was `killed`: then
-        entries are withdrawn too, and what was never sent is given up. Raises BrokerError."""
-        state, why = self.state, "stopped" if killed else "the loop ended"
+        were released, is withdrawn first. It is planned anew by the next loop, unless `killed` says why the test ended
+        for good: then entries are withdrawn too, and what was never sent is given up. Raises BrokerError."""
+        state, why = self.state, killed or "the loop ended"
         newest = () if state.intent is None else compile_orders(state.intent, state.origin, state.profile)
         for key in dict.fromkeys([*state.open_ids, *(one.client_order_id for one in newest)]):
             ticket, report = state.tickets[key], await self.broker.find(key)

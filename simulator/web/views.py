@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from simulator.analysis.forward_facts import read_facts
 from simulator.config import load_config
 from simulator.errors import SimError, UsageError
-from simulator.forward.approvals import KINDS, read_approvals
+from simulator.forward.approvals import KINDS, read_approvals, read_outcomes
 from simulator.forward.review import review
 from simulator.forward.status import find_unchecked, read_status
 from simulator.forward.switches import read_switches
@@ -26,6 +26,8 @@ from simulator.workspace import Workspace
 
 NEWEST = 200
 DECIDED = Decided()
+TOLD = 20
+"""Newest answers of which it is told what came of their orders."""
 ORDERS = 40
 """Newest states of orders that are shown of a test."""
 
@@ -48,10 +50,11 @@ def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
 def look_at_approvals(workspace: Workspace, store: Store) -> dict[str, Any]:
     """Return trades that wait, those that were answered, and accounts of which nobody knows what waits."""
     known, silent = read_approvals(store), find_unchecked(workspace, store)
-    reviewed = review(workspace, known)
+    reviewed, answered = review(workspace, known), [one for one in known if one.state != "waiting"][::-1][:NEWEST]
     return {
         "waiting": [(one, reviewed[one.id]) for one in known if one.state == "waiting"],
-        "answered": [one for one in known if one.state != "waiting"][::-1][:NEWEST],
+        "answered": answered,
+        "outcomes": read_outcomes(store, answered[:TOLD]),
         "unchecked": {(run, name): why for run, accounts in silent.items() for name, why in accounts.items()},
     }
 
@@ -111,20 +114,26 @@ def look_at_runs(workspace: Workspace, store: Store) -> dict[str, Any]:
 
 def look_at_audit(_workspace: Workspace, store: Store) -> dict[str, Any]:
     """Return who did what, when, having seen what, the newest first."""
-    acted = [one for one in store.of_forward(None, ("web.acted", *KINDS)) if one.event.payload.get("by")]
-    return {"lines": [_line(one) for one in acted[::-1][:NEWEST]]}
+    stored, trades = store.of_forward(None, ("web.acted", *KINDS)), read_approvals(store)
+    acted = [one for one in stored if one.event.payload.get("by") or one.event.kind == "approval.expired"]
+    outcomes, symbols = read_outcomes(store, trades[-TOLD:]), {one.id: one.symbol for one in trades}
+    return {"lines": [_line(one, symbols, outcomes) for one in acted[::-1][:NEWEST]]}
 
 
-def _line(stored: Stored) -> dict[str, str]:
+def _line(
+    stored: Stored, symbols: Mapping[str, str], outcomes: Mapping[str, Mapping[str, Sequence[str]]]
+) -> dict[str, str]:
     payload = stored.event.payload
     seen = f"version {payload['seen_version']}, {payload['seen']}" if "seen" in payload else ""
     if payload.get("price"):
         seen += f", price {payload['price']:g} of {payload.get('price_at') or 'an unknown instant'}"
     changed = ", ".join(f"{name} {value:g}" for name, value in payload.get("changes", {}).items())
-    about = [payload.get(name) for name in ("id", "run", "what", "reason")]
+    id, done = str(payload.get("id", "")), stored.event.kind == "approval.given"
+    about = [symbols.get(id), *(payload.get(name) for name in ("id", "run", "what", "reason"))]
+    about += [f"{name}: {'; '.join(came)}" for name, came in outcomes.get(id, {}).items() if done]
     return {
         "when": stored.recorded_at,
-        "by": str(payload["by"]),
+        "by": str(payload.get("by", "the loop")),
         "action": str(payload.get("action", stored.event.kind)),
         "about": " · ".join(str(one) for one in about if one),
         "seen": seen,

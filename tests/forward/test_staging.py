@@ -150,7 +150,7 @@ def test_the_kill_switch_ends_what_waits_at_once(market: Market, tmp_path: Path)
         test.play(answering=kill)
     ended = read_approvals(test.sessions[-1].store, RUN)
     assert {(one.symbol, one.state, one.reason) for one in ended} == {
-        (symbol, "expired", "the kill switch is thrown") for symbol in "AB"
+        (symbol, "expired", "the kill switch is thrown: enough") for symbol in "AB"
     }
     reset(workspace, STOP)
     test.play()
