@@ -14,9 +14,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from math import inf
 
 from simulator.errors import UsageError
-from simulator.forward.approvals import KINDS, Action, answer
+from simulator.forward.approvals import CHANGEABLE, KINDS, Action, answer
 from simulator.forward.staging import Staging
 
 PERSON = "person"
@@ -54,8 +55,12 @@ def parse_answers(lines: Sequence[str], where: str = "") -> list[ScriptedAnswer]
             changes = {}
             while action == "modify" and (given := CHANGE.match(rest)):
                 changes[given[1]], rest = float(given[2]), rest[given.end() :]
+            fits = all(name in (*CHANGEABLE, "scale") and 0.0 < value < inf for name, value in changes.items())
+            if not fits or (action == "modify") != bool(changes):
+                raise ValueError
         except ValueError:
-            mend = "DATE SYMBOL approve | reject REASON | modify scale=0.5 | wait, * for every date or symbol"
+            acts = "approve | reject REASON | modify scale=0.5 limit=101.5 stop=95 | wait"
+            mend = f"DATE SYMBOL {acts}, * for every date or symbol"
             raise UsageError(f'"{text}" is no answer', where=f"{where}:{number}", mend=mend) from None
         known: Action | None = None if action == "wait" else action  # type: ignore[assignment]
         found.append(ScriptedAnswer(day, symbol, known, rest or ("by script" if known == "reject" else ""), changes))
