@@ -33,7 +33,6 @@ from simulator.forward.protocols import Clock, Feed, Known
 from simulator.forward.quotes import with_fresh_quotes
 from simulator.forward.settings import Forward
 from simulator.forward.staging import Staging
-from simulator.forward.switches import read_switches
 from simulator.forward.trader import Trader
 from simulator.forward.watch import StoppedError, Watch, without_entries
 from simulator.market.bars import instant, moment
@@ -189,8 +188,7 @@ class Session:
 
     async def _stand_down(self) -> None:
         """Leave no position without the exits that were decided, however the loop came to its end."""
-        thrown = None if self.watch is None else read_switches(self.watch.workspace).stop
-        killed = "" if thrown is None else f"the kill switch is thrown: {thrown}"
+        killed = "" if self.watch is None else self.watch.killed
 
         def record(kind: Kind, at: datetime, account: str, payload: Mapping[str, Any]) -> None:
             with suppress(SimError):  # the store may be why it ends

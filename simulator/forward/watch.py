@@ -102,6 +102,12 @@ class Watch:
         except SimError as error:
             self.alert("disk", f"the report of {report['session']}: {error.found}", self._now)
 
+    @property
+    def killed(self) -> str:
+        """Says that the kill switch is thrown, and why; empty where it is not."""
+        reason = read_switches(self.workspace).stop
+        return "" if reason is None else f"the kill switch is thrown: {reason}"
+
     def start(self, now: datetime) -> None:
         """Say that the loop is at work, from `now` on."""
         self._now, self._since = now, now.astimezone(NEW_YORK).isoformat()
