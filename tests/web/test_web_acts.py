@@ -19,9 +19,13 @@ from simulator.store.connection import store_place
 from simulator.store.database import Store
 from simulator.workspace import Workspace, make_workspace
 from tests.forward.test_start import STEPS, at
+from tests.report.conftest import Browser
 from tests.web.conftest import Site
+from tests.web.test_web_pages import SAID, alone, tab_to, until
+from tests.web.test_web_pages import enter as come_in
 from tests.web.test_web_security import ask, enter
 
+__all__ = ["alone"]
 pytestmark = pytest.mark.medium
 ROOT = Path(__file__).parents[2]
 MONDAY, TUESDAY = date(2024, 6, 3), date(2024, 6, 4)
@@ -56,7 +60,22 @@ def wait_for(found: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def test_a_test_is_started_outlives_the_pages_and_is_closed_and_ended(desk: Site, served: Served) -> None:
+def fill_in(browser: Browser, **fields: str) -> None:
+    """Come to each of the fields by Tab and type over what stands there."""
+    for name, text in fields.items():
+        tab_to(browser, f"main form [name={name}]")
+        browser.run("document.activeElement.select()")
+        browser.ask("Input.insertText", text=text)
+
+
+def press(browser: Browser, selector: str) -> None:
+    tab_to(browser, f"main {selector}")
+    browser.press("Enter")
+
+
+def test_a_test_is_started_outlives_the_pages_and_is_closed_and_ended(
+    desk: Site, served: Served, alone: Browser
+) -> None:
     ann = enter(desk, desk.token("ann", "approve"))
     words = {"action": "start", "strategy": "equal_weight", "symbols": "SPY,QQQ", "models": "offline", "sessions": 5,
              "exchange": served.url}  # fmt: skip
@@ -84,23 +103,39 @@ def test_a_test_is_started_outlives_the_pages_and_is_closed_and_ended(desk: Site
     bob = enter(desk, desk.token("bob", "read"))
     assert ask(desk, "POST", "/act", {**close, "typed": heart.run}, **bob)[0] == 403
     assert heart.is_running()
-    status, _, text = ask(desk, "POST", "/act", {**close, "typed": heart.run}, **ann)
-    assert (status, "COUNCIL: QQQ, SPY" in text) == (200, True), text
+    come_in(alone, desk, f"/forward/{heart.run}", 390)
+    fill_in(alone, typed=heart.run, reason="enough")
+    press(alone, "button[value=close-all]")
+    until(alone, f"{SAID} === 'COUNCIL: QQQ, SPY'")
     wait_for(lambda: not heart.is_running())
     assert ask(desk, "POST", "/act", {**words, "typed": "equal_weight"}, **ann)[0] == 409  # the kill switch is thrown
     acted = [one.event.payload["action"] for one in desk.store.of_forward("web")]
     assert acted.count("close-all") == 1
 
 
-def test_a_loop_ends_by_its_typed_id(desk: Site, served: Served) -> None:
-    ann = enter(desk, desk.token("ann", "approve"))
-    words = {"action": "start", "strategy": "equal_weight", "symbols": "SPY,QQQ", "models": "offline", "sessions": 5,
-             "exchange": served.url, "typed": "equal_weight"}  # fmt: skip
-    assert ask(desk, "POST", "/act", words, **ann)[0] == 200
+def test_the_keyboard_alone_starts_a_test_and_ends_it_by_its_typed_id(
+    desk: Site, served: Served, alone: Browser
+) -> None:
+    come_in(alone, desk, "/")
+    for name, value in (("strategy", "equal_weight"), ("models", "offline")):
+        tab_to(alone, f"[name={name}]")
+        alone.press("Home")
+        while alone.run("document.activeElement.value") != value:
+            alone.press("ArrowDown")
+        if name == "strategy":
+            fill_in(alone, symbols="SPY,QQQ")
+    fill_in(alone, sessions="5", exchange=served.url, typed="equal_weight")
+    press(alone, "button[value=start]")
+    until(alone, f"{SAID}.includes('equal_weight registered')")
     wait_for(lambda: [one for one in read_heartbeats(desk.workspace) if one.is_running()])
     heart = read_heartbeats(desk.workspace)[0]
-    assert ask(desk, "POST", "/act", {"action": "stop", "run": heart.run, "typed": "stop"}, **ann)[0] == 409
+    until(alone, "document.querySelector('button[value=stop]') !== null")
+    fill_in(alone, typed="stop")
+    press(alone, "button[value=stop]")
+    until(alone, f"{SAID}.includes('stop is confirmed by typing {heart.run}')")
     assert heart.is_running()
-    assert ask(desk, "POST", "/act", {"action": "stop", "run": heart.run, "typed": heart.run}, **ann)[0] == 200
+    fill_in(alone, typed=heart.run)
+    press(alone, "button[value=stop]")
+    until(alone, f"{SAID} === '{heart.run} ends after what it is doing'")
     wait_for(lambda: not heart.is_running())
     assert not (desk.workspace.out / "forward.stop").exists()

@@ -18,7 +18,7 @@ from simulator.workspace import Workspace, make_workspace
 from tests.report.conftest import Browser
 from tests.report.test_report_accessible import OPEN_ALL, VIOLATIONS, axe
 from tests.web.conftest import HOSTILE, Site
-from tests.web.test_web_pages import LINE, SAID, alone, click, enter, go, type_in, until
+from tests.web.test_web_pages import LINE, SAID, alone, click, enter, go, tab_to, until
 from tests.web.test_web_security import ask
 from tests.web.test_web_security import enter as log_in
 
@@ -109,18 +109,47 @@ def test_a_cut_line_leaves_the_test_as_it_was_known_and_mends(test_site: Site, a
     until(alone, "document.body.innerText.includes('meanwhile') && !document.querySelector('main.cut')")
 
 
+def test_the_keyboard_alone_reads_a_test_and_stays_where_it_is(test_site: Site, alone: Browser) -> None:
+    run = run_of(test_site)
+    enter(alone, test_site, f"/forward/{run}", 390)
+    alone.press("Tab")
+    assert alone.run("document.activeElement.textContent") == "Skip to the content"
+    alone.press("Enter")
+    assert alone.run("location.hash") == "#content"
+    tab_to(alone, ".parts a[href='#orders']")
+    tab_to(alone, ".occasion:not([open]) summary")
+    alone.press("Enter")
+    here = "document.activeElement.parentElement"
+    assert alone.run(f"{here}.open")
+    place = alone.run(f"{here}.id")
+    at = "2024-06-05T09:00:00-04:00"
+    test_site.store.append(run, [Event("forward.asked", at, None, {"name": "a newer one", "clock": at})])
+    until(alone, "document.querySelector('.occasion').innerText.includes('a newer one')")
+    assert alone.run(f"{here}.id") == place
+    tab_to(alone, "[aria-label='Newest states of orders']")
+    test_site.store.append(run, [Event("forward.asked", at, None, {"name": "the newest", "clock": at})])
+    until(alone, "document.querySelector('.occasion').innerText.includes('the newest')")
+    assert alone.run("document.activeElement.ariaLabel") == "Newest states of orders"
+    go(alone, f"{test_site.url}/forward/{run}", 390)
+    tab_to(alone, ".parts a[href$='report.html']")
+    alone.press("Enter")
+    until(alone, "location.pathname.endsWith('/report.html')")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_of_a_test_has_no_violation_and_fits_a_phone(test_site: Site, alone: Browser, scheme: str) -> None:
+def test_pages_of_a_test_and_of_questions_have_no_violation_and_fit_a_phone(
+    test_site: Site, alone: Browser, scheme: str
+) -> None:
     alone.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     alone.ask("Page.setBypassCSP", enabled=True)
     try:
         page = f"/forward/{run_of(test_site)}"
         enter(alone, test_site, page, 390)
-        for width in (390, 1440):
-            go(alone, test_site.url + page, width)
+        for path, width in ((page, 390), (page, 1440), ("/council", 390), ("/council", 1440)):
+            go(alone, test_site.url + path, width)
             alone.run(OPEN_ALL)
             alone.run(axe())
-            assert alone.run(VIOLATIONS) == [], width
+            assert alone.run(VIOLATIONS) == [], (path, width)
             assert alone.run("document.documentElement.scrollWidth") <= width
     finally:
         alone.ask("Page.setBypassCSP", enabled=False)
@@ -131,24 +160,31 @@ ASKED = {"action": "ask", "strategy": "macro_council", "symbols": "SPY,QQQ", "as
          "question": "Is gold a hedge this year?", "most": 1}  # fmt: skip
 
 
-def test_a_question_is_priced_asked_once_kept_with_its_debate_and_trades_nothing(
+def test_the_keyboard_alone_prices_and_asks_a_question_which_is_kept_with_its_debate_and_trades_nothing(
     test_site: Site, alone: Browser
 ) -> None:
     kinds = {"forward.order", "forward.intent"}
     before = len([one for one in test_site.store.of_forward(None) if one.event.kind in kinds])
     enter(alone, test_site, "/council")
     for name, text in (("question", ASKED["question"]), ("as_of", ASKED["as_of"])):
-        alone.run(f"document.querySelector('[name={name}]').value = ''")
-        type_in(alone, f"[name={name}]", str(text))
-    alone.run("document.querySelector('[name=models]').value = 'offline'")
-    click(alone, "button[value=plan]")
+        tab_to(alone, f"[name={name}]")  # what stands there is selected, and typed over
+        alone.ask("Input.insertText", text=str(text))
+    tab_to(alone, "[name=models]")
+    while alone.run("document.activeElement.value") != "offline":
+        alone.press("ArrowDown")
+    tab_to(alone, "button[value=plan]")
+    alone.press("Enter")
     until(alone, f"{SAID}.endsWith('questions to models, about $0.00, at most $0.00')")
     assert test_site.store.of_forward("questions") == []
-    click(alone, "button[value=ask]")
+    tab_to(alone, "button[value=ask]")
+    alone.press("Enter")
     until(alone, f"{SAID}.startsWith('answered for $0.00')")
     until(alone, "document.querySelector('.occasion').innerText.includes('Is gold a hedge this year?')")
     for part in ("Chairman", "Research", "Pitches", "Reviews"):
         assert part in alone.run("document.querySelector('.occasion').innerText")
+    tab_to(alone, ".occasion summary")
+    alone.press("Enter")
+    assert not alone.run("document.querySelector('.occasion').open")
     (kept,) = test_site.store.of_forward("questions")
     assert kept.event.payload["minutes"]["user_query"] == ASKED["question"]
     assert len([one for one in test_site.store.of_forward(None) if one.event.kind in kinds]) == before

@@ -69,6 +69,17 @@ def alone(browser: Browser) -> Iterator[Browser]:
     browser.ask("Page.navigate", url="about:blank")
 
 
+def tab_to(browser: Any, selector: str) -> None:
+    """Press Tab until the first element of a selector has the focus, which can be seen."""
+    first = f"document.querySelector({selector!r})"
+    for _ in range(200):
+        browser.press("Tab")
+        if browser.run(f"document.activeElement === {first}"):
+            assert browser.run(f"{first}.matches(':focus-visible')"), selector
+            return
+    raise AssertionError(f"no Tab reaches {selector}")
+
+
 def trades(site: Site) -> dict[str, Approval]:
     return {one.symbol: one for one in read_approvals(site.store)}
 
@@ -134,18 +145,25 @@ def test_a_cut_line_is_marked_and_mended(site: Site, alone: Browser) -> None:
 def test_the_keyboard_alone_answers(site: Site, alone: Browser) -> None:
     site.ask("SPY")
     enter(alone, site, width=390)
-    for _ in range(60):
-        alone.press("Tab")
-        if alone.run("document.activeElement.textContent") == "Approve SPY":
-            break
+    tab_to(alone, "[data-id$=spy] [name=quantity]")
+    alone.ask("Input.insertText", text="5")
+    alone.press("Enter")
+    until(alone, f"{SAID} === 'choose a button'")
+    tab_to(alone, "[data-id$=spy] button[value=approve]")
+    alone.press("Enter")
+    until(alone, f"{SAID}.startsWith('a change is typed')")
+    assert trades(site)["SPY"].state == "waiting", "it would have been approved unchanged"
+    tab_to(alone, "[data-id$=spy] button[value=modify]")
     alone.press("Enter")
     until(alone, f"{SAID} === 'SPY is approved'")
     assert alone.run("document.activeElement.id") == "content"
+    assert trades(site)["SPY"].sizes["COUNCIL"].quantity == 5.0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_violation_or_is_wider_than_a_phone(site: Site, alone: Browser, scheme: str) -> None:
-    site.ask("SPY", "QQQ")
+    site.ask("SPY", "QQQ", room=True)
+    site.beat(101.0)
     alone.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     alone.ask("Page.setBypassCSP", enabled=True)
     try:

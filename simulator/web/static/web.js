@@ -33,6 +33,15 @@ function place(root) {
 }
 place(document);
 
+// The keyboard stays where it is: the same element of the page as it is now.
+function placeOf(one) {
+  if (!one?.closest("main")) return null;
+  if (one.id) return `#${CSS.escape(one.id)}`;
+  if (one.matches("details[id] > summary")) return `#${CSS.escape(one.parentElement.id)} > summary`;
+  const name = ["href", "aria-label"].find((name) => one.hasAttribute(name));
+  return name ? `main [${name}="${CSS.escape(one.getAttribute(name))}"]` : null;
+}
+
 // What is unfolded stays so; what has come meanwhile is as the page has it.
 const folds = () => new Map([...document.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
 const unfold = (before) => document.querySelectorAll("details[id]").forEach((one) => { one.open = before.get(one.id) ?? one.open; });
@@ -89,12 +98,13 @@ async function refresh(force) {
   if (!force && isBusy()) { stale = true; line.textContent = "live; this page has changed meanwhile: finish or clear what you type"; return; }
   const fresh = await read();
   if (!force && isBusy()) { stale = true; return; }
-  const kept = keep(), open = folds(), feed = document.getElementById("feed");
+  const kept = keep(), open = folds(), focus = placeOf(document.activeElement), feed = document.getElementById("feed");
   if (fresh) {
     place(fresh);
     if (feed?.dataset.run) fresh.querySelector("#feed")?.replaceWith(feed); // it is filled by what comes alone
     main.replaceChildren(...fresh.childNodes);
     put(kept); unfold(open); stale = false; mark(false);
+    if (focus) document.querySelector(focus)?.focus({preventScroll: true});
   }
 }
 
@@ -145,6 +155,13 @@ function answerOf(form, action, why) {
   return {id: card.dataset.id, version: Number(card.dataset.version), action, reason: why, changes, ...(price && {price: Number(price), price_at: priceAt})};
 }
 
+// Enter in a field would press the first of several buttons, whichever that is.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !event.target.matches("main form input") || event.target.form.querySelectorAll("button").length < 2) return;
+  event.preventDefault();
+  said.textContent = "choose a button";
+});
+
 document.addEventListener("submit", async (event) => {
   const form = event.target, action = event.submitter?.value;
   if (!form.matches("[data-answer], [data-together], [data-act], [data-question]")) return;
@@ -156,14 +173,15 @@ document.addEventListener("submit", async (event) => {
     const {most, ...given} = Object.fromEntries(new FormData(form));
     said.textContent = action === "ask" ? "the council is asked: this takes as long as a meeting" : "";
     done = await send("/council", {...given, most: Number(most), action});
-    if (action === "plan" || done.failed) { buttons.forEach((one) => { one.disabled = false; }); said.textContent = done.failed ?? done.text; return; }
+    if (action === "plan" || done.failed) { buttons.forEach((one) => { one.disabled = false; }); event.submitter?.focus(); said.textContent = done.failed ?? done.text; return; }
   } else if (form.matches("[data-act]")) {
     const given = Object.fromEntries(new FormData(form));
     done = await send("/act", {...given, action, ...(given.sessions && {sessions: Number(given.sessions)})});
   } else {
     const chosen = form.matches("[data-answer]") ? [form]
       : [...document.querySelectorAll("[data-answer]")].filter((one) => one.elements.together.checked);
-    done = chosen.length ? await send("/approvals", {answers: chosen.map((one) => answerOf(one, action, reason(form)))})
+    if (action === "approve" && chosen.some(isChanged)) done = {failed: "a change is typed: approve as changed, or clear it"};
+    else done = chosen.length ? await send("/approvals", {answers: chosen.map((one) => answerOf(one, action, reason(form)))})
       : {failed: "select at least one trade"};
   }
   buttons.forEach((one) => { one.disabled = false; });
@@ -173,6 +191,6 @@ document.addEventListener("submit", async (event) => {
     if (!form.matches("[data-answer]")) form.reset();
     await refresh(true);
     document.getElementById("content").focus();
-  }
+  } else event.submitter?.focus(); // it was disabled meanwhile, and lost it
   said.textContent = done.failed ?? done.text ?? results.map((one) => one.text).join("\n");
 });
