@@ -138,12 +138,11 @@ class Mortal(Conducted):
 @pytest.mark.parametrize(
     ("outage", "again", "account"),
     [
-        ("2024-06-04T17:30", "2024-06-04T18:00", ""),
         ("2024-06-05T11:00", "2024-06-05T12:00", ""),
         ("2024-06-07T09:00", "2024-06-07T10:00", ""),
         ("2024-06-05T11:00", "2024-06-05T12:00", "A5"),
     ],
-    ids=["evening", "next session", "after the last", "one account of two"],
+    ids=["next session", "after the last", "one account of two"],
 )
 def test_a_session_whose_loop_was_killed_in_an_outage_at_its_close_is_booked_by_the_next_start(
     market: Market, tmp_path: Path, undisturbed: list[dict[str, Any]], outage: str, again: str, account: str
