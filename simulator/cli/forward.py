@@ -260,14 +260,23 @@ def resume(workspace: Workspace) -> None:
 
 @forward.command(short_help="End a loop; positions keep their stops and targets.")
 @click.argument("run", required=False, shell_complete=complete_loop)
+@click.option("--gone", is_flag=True, help="RUN was held on another machine, which is gone for good.")
 @click.pass_obj
-def stop(workspace: Workspace, run: str | None) -> None:
+def stop(workspace: Workspace, run: str | None, gone: bool) -> None:
     """End the loop of RUN, or the one that is at work; positions keep their stops and targets at the broker.
 
-    One that is gone counts as stopped from then on: status and /healthz do not miss it.
+    One that is gone counts as stopped from then on: status and /healthz do not miss it. Of one on another machine
+    nobody can tell but you: two loops on one account would order twice.
     """
+    from simulator.forward.lock import count_as_stopped
     from simulator.forward.switches import ask_to_stop, give_up
+    from simulator.store.database import open_store
 
+    if gone:
+        with open_store(workspace) as store:
+            count_as_stopped(store, run or "")
+        say(f"the loop of {run} counts as stopped; `sim forward start` with the same words goes on here")
+        return
     heart = _find_loop(workspace, run)
     if not heart.is_running() and heart.state != "stopped":
         give_up(workspace, heart)

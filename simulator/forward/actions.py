@@ -17,12 +17,16 @@ from simulator.forward.feed import Actions, Source
 from simulator.forward.messages import UNREADABLE
 from simulator.forward.mode import Keys, check_address
 from simulator.forward.requests import AccessError, OneAttempt, Patience, RateLimit
+from simulator.forward.threads import within
 from simulator.market.calendar import MINUTE
 from simulator.market.news import News
 from simulator.market.sources import alpaca
 from simulator.market.table import DAILY, BarTable, step_of
 
 T = TypeVar("T")
+
+WHOLE_S = 120.0
+"""For all pages of one symbol, of all actions or headlines."""
 
 
 def alpaca_source(
@@ -44,15 +48,21 @@ def alpaca_source(
     wanted = alpaca.Wanted(False, None if frequency == DAILY else step_of(frequency) // MINUTE, feed)
     pair = (keys.key, keys.secret)
 
+    def limited(ask: Callable[[], T]) -> T:
+        try:
+            return within(WHOLE_S, ask)
+        except TimeoutError:
+            raise DataError(f"no whole answer within {WHOLE_S:g} s") from None
+
     def again(ask: Callable[[], T]) -> T:
         for attempt in range(patience.attempts - 1):
             try:
-                return ask()
+                return limited(ask)
             except AccessError:
                 raise
             except (BrokerError, DataError):
                 time.sleep(patience.backoff_s * 2.0**attempt)
-        return ask()
+        return limited(ask)
 
     def bars(symbols: Sequence[str], first: date, last: date) -> Sequence[BarTable]:
         def one(symbol: str) -> list[BarTable]:
@@ -80,6 +90,7 @@ def fetch_headlines(
     asked = NewsRequest(symbols=",".join(symbols), start=first, end=last, include_content=False)
     with closing(OneAttempt(RateLimit(), Patience(), local=url is not None)) as session:
         client._session = session
+        alpaca.mount(session)
         found = _ask(lambda: client.get_news(asked), "headlines")
     try:
         return [
@@ -106,6 +117,7 @@ def fetch_actions(keys: Keys, symbols: Sequence[str], first: date, last: date, u
     )
     with closing(OneAttempt(RateLimit(), Patience(), local=url is not None)) as session:
         client._session = session
+        alpaca.mount(session)
         found = _ask(lambda: client.get_corporate_actions(asked), "corporate actions")
     return read_actions(found or {})
 

@@ -10,14 +10,16 @@ from typing import Literal
 import numpy as np
 
 from simulator.market.bars import instant, moment
-from simulator.market.calendar import NEW_YORK, day_of, sessions
+from simulator.market.calendar import NEW_YORK, day_of, say_time, sessions
+from simulator.trading.orders import session_hours
 from simulator.trading.schedule import Point, Schedule, make_schedule
 
 SETTLE = timedelta(minutes=20)
 """Time after a close at which its bars are complete and the day is booked."""
 MORNING = timedelta(hours=1)
 """Time before an open at which the night is looked at; points may come before it."""
-
+GRACE = timedelta(seconds=60)
+"""Time after a point within which a loop that starts still holds it."""
 ASK_AGAIN = timedelta(seconds=30)
 """Time between two questions for a day's bar that is still to come."""
 Wake = Literal["morning", "open", "point", "end"]
@@ -71,3 +73,23 @@ def wait_until(at: datetime, step: int, minutes: float) -> datetime:
     the day no longer than a bar takes."""
     wait = timedelta(minutes=minutes)
     return newest_close(at, step) + (min(wait, timedelta(microseconds=step // 1000)) if step else wait)
+
+
+def judge(
+    at: datetime, now: datetime, began: datetime | None, begun: bool, decided: bool, late: bool
+) -> tuple[str, str]:
+    """Return how the point at `at` is held, ``done`` or ``late``, or how it is not, ``missed`` or ``failed``, and why.
+
+    The loop is at work since `began`; an earlier one had `begun` the point, and some account has `decided`. What was
+    begun before the open is finished before it, and what one account decided is decided in all; for the rest `late`
+    says whether a point that was missed is held later in its session.
+    """
+    opens, closes = session_hours(at)
+    down = began is not None and at < began - GRACE
+    if begun and now >= closes:
+        return "failed", "the loop stopped in the middle of it, and its session is over"
+    if down and not (begun and (decided or now < opens)) and not (late and now < closes):
+        return "missed", f"the loop was down until {say_time(began or now)}"
+    if now >= closes:
+        return "missed", "what came before it took until after its session"
+    return ("late" if down else "done"), ""

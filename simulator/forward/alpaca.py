@@ -31,7 +31,6 @@ from simulator.forward.requests import (
     Patience,
     RateLimit,
     UnsentError,
-    thread_pool,
 )
 from simulator.forward.stream import TradeStream
 from simulator.market.bars import moment
@@ -93,8 +92,7 @@ class AlpacaAccount:
         self._client = TradingClient(keys.key, keys.secret, paper=keys.paper, raw_data=True, url_override=url)
         limit = RateLimit()
         self._client._session = OneAttempt(limit, patience, local=url is not None)
-        self._pool = thread_pool(self.name)
-        self._line = Line(limit, patience, self._pool, sleep)
+        self._line = Line(limit, patience, sleep)
         self.stream: TradeStream | None = None
         self.ticket_of: Callable[[str], Ticket | None] = lambda _id: None
         self.was_refused: Callable[[str], bool] = lambda _id: False
@@ -110,7 +108,6 @@ class AlpacaAccount:
 
     def close(self) -> None:
         """End its connections; what is under way goes on at the broker."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
         self._client._session.close()
 
     @property

@@ -5,7 +5,6 @@ broker's data ──fetch──► <run>/data/SYMBOL.csv, <run>/splits.csv ─�
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import hashlib
 import io
@@ -23,6 +22,7 @@ from simulator.errors import DataError, SimError
 from simulator.files import name_aside, place_all, read_text, sweep, write_file
 from simulator.forward.books import Split
 from simulator.forward.protocols import Known
+from simulator.forward.threads import in_thread
 from simulator.market.bars import NUMBERS, Bars, Snapshot, instant
 from simulator.market.calendar import NEW_YORK, day_number
 from simulator.market.events import COLUMNS as EVENT_COLUMNS
@@ -92,7 +92,10 @@ class RecordedFeed:
     _dividends: Mapping[tuple[str, date], float] = field(default_factory=dict)
 
     async def known_at(self, as_of: datetime) -> Known:
-        return await asyncio.to_thread(self._known_at, as_of)
+        try:
+            return await in_thread(lambda: self._known_at(as_of))
+        except OSError as error:
+            raise DataError(f"inputs cannot be recorded: {error.strerror or error}", where=str(self.folder)) from None
 
     def _known_at(self, as_of: datetime) -> Known:
         today = as_of.astimezone(NEW_YORK).date()

@@ -11,13 +11,14 @@ import socket
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from simulator.errors import UsageError
 from simulator.files import born, is_alive
-from simulator.store.events import Stored
+from simulator.market.calendar import NEW_YORK
+from simulator.store.events import Event, Stored
 
 
 class Store(Protocol):
@@ -25,9 +26,7 @@ class Store(Protocol):
 
     def of_forward(self, run_id: str | None, kinds: Sequence[str] = ()) -> Sequence[Stored]: ...
 
-
-QUIET = timedelta(minutes=5)
-"""Time without an event after which a loop of another machine counts as gone."""
+    def append(self, run_id: str, new: Sequence[Event]) -> object: ...
 
 
 def locks_folder() -> Path:
@@ -90,21 +89,19 @@ def this_process() -> Mapping[str, object]:
     return {"host": socket.gethostname(), "pid": os.getpid(), "born": born(os.getpid()) or ""}
 
 
-def refuse_second(stored: Sequence[Stored], now: datetime | None = None) -> None:
+def refuse_second(stored: Sequence[Stored]) -> None:
     """Raise UsageError where the store tells of a loop on the run that has not ended."""
     at = [n for n, one in enumerate(stored) if one.event.kind == "forward.started" and "pid" in one.event.payload]
     if not at or any(one.event.kind == "forward.stopped" for one in stored[at[-1] :]):
         return
     started = stored[at[-1]].event.payload
     host, pid = str(started["host"]), int(started["pid"])
-    if host == socket.gethostname():
-        running = pid != os.getpid() and is_alive(pid, str(started.get("born", "")))
-    else:
-        quiet = (now or datetime.now(UTC)) - datetime.fromisoformat(stored[-1].recorded_at)
-        running = quiet < QUIET
-    if running:
-        mend = f"stop it there; after {QUIET.seconds // 60} minutes without an event it counts as gone"
-        raise UsageError(f"process {pid} on {host} is at work on this test", mend=mend)
+    run, mend = stored[-1].run_id, "`sim forward stop` ends it"
+    if host != socket.gethostname():  # silence says nothing: between two points a loop records nothing for days
+        mend = f"stop it there; where that machine is gone for good, `sim forward stop {run} --gone`"
+    elif pid == os.getpid() or not is_alive(pid, str(started.get("born", ""))):
+        return
+    raise UsageError(f"process {pid} on {host} is at work on test {run}", mend=mend)
 
 
 def refuse_shared(store: Store, run: str, numbers: Collection[str]) -> None:
@@ -116,3 +113,15 @@ def refuse_shared(store: Store, run: str, numbers: Collection[str]) -> None:
     for other, theirs in opened.items():
         if other != run and theirs & set(numbers):
             refuse_second(store.of_forward(other))
+
+
+def count_as_stopped(store: Store, run: str) -> None:
+    """Put on record that the loop of `run` on another machine is gone. Raises UsageError where it is not on another."""
+    stored = store.of_forward(run) if run else ()
+    started = next((one.event.payload for one in reversed(stored) if "pid" in one.event.payload), None)
+    if started is None:
+        raise UsageError(f'no test "{run}" was begun', mend="name one: `sim forward status` lists them")
+    if started["host"] == socket.gethostname():
+        raise UsageError(f"{run} was held on this machine", mend=f"`sim forward stop {run}`")
+    why = f"its machine, {started['host']}, is gone"
+    store.append(run, [Event("forward.stopped", datetime.now(NEW_YORK).isoformat(), None, {"why": why})])

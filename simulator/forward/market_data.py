@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from simulator.errors import BrokerError
 from simulator.forward.messages import instant
 from simulator.forward.mode import Keys, check_address
-from simulator.forward.requests import Line, OneAttempt, Patience, RateLimit, thread_pool
+from simulator.forward.requests import Line, OneAttempt, Patience, RateLimit
 
 T = TypeVar("T")
 
@@ -47,12 +47,10 @@ class MarketData:
         self._client = StockHistoricalDataClient(keys.key, keys.secret, raw_data=True, url_override=url)
         limit = RateLimit()
         self._client._session = OneAttempt(limit, patience, local=url is not None)
-        self._pool = thread_pool("data")
-        self._line = Line(limit, patience, self._pool, sleep)
+        self._line = Line(limit, patience, sleep)
 
     def close(self) -> None:
         """End its connections."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
         self._client._session.close()
 
     async def quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:

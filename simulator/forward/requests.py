@@ -18,7 +18,6 @@ import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, ParamSpec, TypeVar
@@ -30,6 +29,7 @@ from urllib3.exceptions import NewConnectionError
 
 from simulator.errors import BrokerError
 from simulator.forward.alerts import Kind
+from simulator.forward.threads import in_thread
 from simulator.keys import scrub
 from simulator.trading.broker import RejectedError, UnansweredError
 
@@ -221,10 +221,9 @@ class Line:
         self,
         limit: RateLimit,
         patience: Patience,
-        pool: ThreadPoolExecutor,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.limit, self.patience, self.sleep, self._pool = limit, patience, sleep, pool
+        self.limit, self.patience, self.sleep, self._slots = limit, patience, sleep, threading.Semaphore(AT_ONCE)
         self.closed: AccessError | None = None
         self.asked = self.failed = 0
         """Attempts so far, and those among them that had no answer; a refusal is one."""
@@ -273,14 +272,8 @@ class Line:
     async def _once(self, call: Callable[[], T]) -> T:
         """One attempt in a thread. What sends a byte now and then would pass every time-out between bytes, and a
         look-up of names has none: the whole is limited as well."""
-        work = asyncio.get_running_loop().run_in_executor(self._pool, call)
         try:
             async with asyncio.timeout(self.patience.whole_s):
-                return await work
+                return await in_thread(call, self._slots)
         except TimeoutError:
             raise UnansweredError(f"no answer within {self.patience.whole_s:g} s") from None
-
-
-def thread_pool(account: str) -> ThreadPoolExecutor:
-    """Return threads for one account: one that hangs leaves the others theirs."""
-    return ThreadPoolExecutor(AT_ONCE, f"broker {account}")

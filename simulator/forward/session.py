@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from simulator.errors import BrokerError, DataError, SimError, StoppedByUserError
 from simulator.forward.account_errors import try_each, try_one
-from simulator.forward.agenda import ASK_AGAIN, MORNING, Due, list_wakes, make_agenda, newest_close, wait_until
+from simulator.forward.agenda import ASK_AGAIN, MORNING, Due, judge, list_wakes, make_agenda, newest_close, wait_until
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.day import find_late
 from simulator.forward.evening import SOON, Evening
@@ -45,8 +45,7 @@ from simulator.trading.orders import Ticket, session_hours
 from simulator.trading.schedule import Point, Schedule
 from simulator.trading.strategy import Consults, KeepsMinutes, Strategy, strategy_at
 
-GRACE = timedelta(seconds=60)
-"""Time after a point within which a loop that starts still holds it."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +180,12 @@ class Session:
             why = f"{type(error).__name__}: {error}"
             raise
         finally:
-            await self._stand_down()
-            self._record("forward.stopped", self._now(), None, {"why": why})
-            if self.watch is not None:
-                self.watch.end(why)
+            try:
+                await self._stand_down()
+                self._record("forward.stopped", self._now(), None, {"why": why})
+            finally:  # the store may be why it ends
+                if self.watch is not None:
+                    self.watch.end(why)
 
     async def _stand_down(self) -> None:
         """Leave no position without the exits that were decided, however the loop came to its end."""
@@ -268,6 +269,9 @@ class Session:
     async def _beating(self, work: Awaitable[None]) -> None:
         await (work if self.watch is None else self.watch.beat_while(work))
 
+    async def _looking(self, work: Awaitable[T]) -> T:
+        return await (work if self.watch is None else self.watch.look_while(work))
+
     async def _tick(self) -> datetime:
         """Return the broker's time; what is done until the next tick happens at it."""
         self._clock_said = await self.clock.now()
@@ -279,14 +283,10 @@ class Session:
             await trader.settle(self._now(), self._planner(trader), self._record, self._alert)
         if pending is not None and not trader.state.decided_at(pending[0]):
             if self._now() < session_hours(pending[0])[1]:
-                if trader.guard.doubted:
-                    trader.pending = pending
-                    return
-                try:
+                trader.pending = pending
+                if not trader.guard.doubted:
                     await self._decide(trader, *pending)
-                except BrokerError:
-                    trader.pending = pending
-                    raise
+                    trader.pending = None
                 return
             why = "its shares were in doubt" if trader.guard.doubted else "broker down"
             self._alert("point missed", f"{pending[1]} of {say_time(pending[0])}: {why}", trader.name)
@@ -350,12 +350,20 @@ class Session:
 
     async def _known(self, at: datetime, take_in: bool = True) -> Known | None:
         """Return knowledge as of `at`, its new splits in all books; None where it cannot be had."""
-        try:
-            known = await self.feed.known_at(at)
-        except SimError as error:
-            self._alert("decision failed", f"no bars: {error.found}", "")
+        known = await self._ask_feed(at)
+        if isinstance(known, str):
+            self._alert("decision failed", f"no bars: {known}", "")
             return None
         return await self._take_in(at, known) if take_in else known
+
+    async def _ask_feed(self, at: datetime) -> Known | str:
+        """Return knowledge as of `at`, or why there is none."""
+        try:
+            return await self._looking(self.feed.known_at(at))
+        except StoppedError:
+            raise
+        except SimError as error:
+            return error.found
 
     async def _await_bars(self, at: datetime) -> Known:
         """Return knowledge as of `at`; while the bar that closed before it may still come, that is waited for. Raises
@@ -364,14 +372,10 @@ class Session:
         just = instant(at) - instant(closed) < self.step
         expected, pause = (instant(closed), (until - closed) / 10) if just else (0, ASK_AGAIN)
         while True:
-            try:
-                known = await self.feed.known_at(at)
-            except SimError as error:
-                why = error.found
-            else:
-                if known.snapshot.bars.closes_at[-1] >= expected:
-                    return await self._take_in(at, known)
-                why = f"no symbol has the bar that closed at {say_time(closed)}"
+            known = await self._ask_feed(at)
+            if not isinstance(known, str) and known.snapshot.bars.closes_at[-1] >= expected:
+                return await self._take_in(at, known)
+            why = known if isinstance(known, str) else f"no symbol has the bar that closed at {say_time(closed)}"
             now = await self._tick()
             if now >= until:
                 raise DataError(f"no bars: {why}")
@@ -401,18 +405,14 @@ class Session:
 
     async def _point(self, at: datetime, name: str) -> None:
         """Hold a point that is due, or say why it is not held."""
-        now, closes = self._now(), session_hours(at)[1]
-        down = self._began is not None and at < self._began - GRACE
+        decided = any(one.state.decided_at(at) for one in self.traders)
+        state, why = judge(at, self._now(), self._began, instant(at) in self.begun, decided, self.late)
         if str(at.astimezone(NEW_YORK).date()) in self.closed:
             self._close_point(at, name, "missed", "the broker is closed")
-        elif instant(at) in self.begun and now >= closes:
-            self._close_point(at, name, "failed", "the loop stopped in the middle of it, and its session is over")
-        elif instant(at) not in self.begun and down and not (self.late and now < closes):
-            self._close_point(at, name, "missed", f"the loop was down until {say_time(self._began or now)}")
-        elif now >= closes:
-            self._close_point(at, name, "missed", "what came before it took until after its session")
+        elif why:
+            self._close_point(at, name, state, why)
         else:
-            await self.hold(at, name, "late" if down else "done")
+            await self.hold(at, name, state)
 
     async def hold(self, at: datetime, name: str, state: str = "done") -> None:
         """Ask, decide and order at `name` in every account; those that have decided go on where they were."""
@@ -474,7 +474,7 @@ class Session:
         known = await self._await_bars(at)
         deciding = strategy_at(self.strategy, name)
         silent = deciding.reads == "nothing"
-        opinion = None if silent else await deciding.opine(known.snapshot, self._read_by(deciding, at))
+        opinion = None if silent else await self._looking(deciding.opine(known.snapshot, self._read_by(deciding, at)))
         written = deciding.minutes(opinion) if isinstance(deciding, KeepsMinutes) else None
         self._held = Deliberation(at, known, opinion, written)
         return self._held

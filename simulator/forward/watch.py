@@ -1,7 +1,7 @@
 """Watch over a loop: its log and heartbeat, alerts, the switches others throw, and what an account may lose in a day.
 
 each poll   look ──► kill switch, SIGTERM: StoppedError      a beat, when one is due
-each wait   beat_while(models, broker) ──► beats
+each wait   beat_while(models, broker) ──► beats   look_while(data, models) ──► StoppedError
 each point  refuse_entries ──► paused, day's loss spent ──► without_entries(intent): exits alone
 anything    tell ──► log       alert ──► log, store, channels
 """
@@ -33,6 +33,8 @@ from simulator.workspace import Workspace
 
 T = TypeVar("T")
 
+LOOK_S = 1.0
+"""Between two looks at the switches while data or models are waited for."""
 LONGEST_S = 3600.0
 """Seconds that one piece of work may take before the heart stops."""
 
@@ -199,6 +201,17 @@ class Watch:
         )  # fmt: skip
         if not beat(self.workspace, heart):
             self.alert("disk", f"no heartbeat can be written in {self.workspace.logs}", now)
+
+    async def look_while(self, work: Awaitable[T]) -> T:
+        """Return what `work`, which may be left at any moment, does. Raises as `look`, a second late at most."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=LOOK_S)
+                self.look()
+        finally:
+            task.cancel()
+        return task.result()
 
     async def beat_while(self, work: Awaitable[T]) -> T:
         """Return what `work` does; the heart beats meanwhile, for an hour at most: models may take minutes, and so may

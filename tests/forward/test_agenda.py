@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, time
+from datetime import date, datetime, time
 from typing import Any
 
 import numpy as np
 import pytest
 
+from simulator.forward.agenda import judge
 from simulator.forward.session import Session
 from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK, sessions
@@ -65,3 +66,30 @@ def test_a_meeting_comes_before_the_open_and_after_the_look_at_the_night() -> No
     wakes = _session(date(2024, 6, 3), date(2024, 6, 3)).wakes()
     assert [one.why for one in wakes if one.name in ("2024-06-03", MEETING)] == ["point", "morning", "open", "end"]
     assert np.all(np.diff([one.at for one in wakes]) > 0)
+
+
+@pytest.mark.parametrize(
+    ("began", "begun", "decided", "late", "state"),
+    [
+        ("07:00", False, False, False, "done"),
+        ("08:00", True, False, False, "done"),
+        ("09:10", False, False, False, "missed"),
+        ("09:10", False, False, True, "late"),
+        ("09:10", True, False, False, "late"),  # its orders go to the open, as they would have
+        ("14:12", True, False, False, "missed"),
+        ("14:12", True, False, True, "late"),
+        ("14:12", True, True, False, "late"),  # in one account: then in all
+        ("16:30", False, False, True, "missed"),
+        ("16:30", True, True, True, "failed"),
+    ],
+)
+def test_a_point_that_was_begun_is_finished_before_the_open_and_missed_after_it(
+    began: str, begun: bool, decided: bool, late: bool, state: str
+) -> None:
+    def on_tuesday(wall: str) -> datetime:
+        return datetime.fromisoformat(f"2024-06-04T{wall}").replace(tzinfo=NEW_YORK)
+
+    at, start = on_tuesday("08:00"), on_tuesday(began)
+    held, why = judge(at, max(at, start), start, begun, decided, late)
+    assert held == state
+    assert bool(why) == (state in ("missed", "failed"))

@@ -13,7 +13,7 @@ import pytest
 from simulator.errors import SimError
 from simulator.forward.session import Session
 from simulator.forward.switches import PAUSE, STOP, reset, throw
-from simulator.forward.watch import StoppedError
+from simulator.forward.watch import StoppedError, Watch
 from simulator.market.calendar import NEW_YORK
 from simulator.trading.model import Target
 from simulator.workspace import Workspace
@@ -208,3 +208,25 @@ def test_a_loop_killed_with_its_position_bare_protects_it_before_it_orders(flat:
     assert done[:2] == [("exits", EXITS), ("order", [])]
     assert test.exits() == [("limit", 120.0, 800.0), ("stop", 97.0, 800.0)]
     assert test.alerts("order refused", "position unprotected", "books differ") == []
+
+
+@pytest.mark.fault("disk", "the store takes nothing more while a loop ends", "exits stand, and people are told")
+def test_a_store_that_fails_does_not_keep_the_end_from_being_told(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [LONG]}, WEDNESDAY)
+    session = test.open()
+    sent = list[str]()
+    assert session.watch is not None
+    channels = {"list": lambda _run, alert: sent.append(alert.line())}
+    session.watch = Watch(session.watch.workspace, test.settings, session.watch.watched, session.record, channels)
+    append = session.store.append
+
+    def full(run: str, new: Any, *more: Any) -> Any:
+        if session.traders[0].state.shares:
+            raise SimError("database or disk is full")
+        return append(run, new, *more)
+
+    session.store.append = full  # type: ignore[method-assign]
+    with pytest.raises(SimError, match="is full"):
+        asyncio.run(session.go())
+    assert sent[-1].startswith("stopped: ")
+    assert test.exits() == EXITS

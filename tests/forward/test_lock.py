@@ -6,17 +6,19 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from simulator.errors import UsageError
 from simulator.files import born
-from simulator.forward.lock import hold, locks_folder, refuse_shared
+from simulator.forward.lock import hold, locks_folder, refuse_second, refuse_shared
 from simulator.store.database import open_store
 from simulator.store.events import Event
 from simulator.workspace import find_workspace
 
+Sim = Callable[..., subprocess.CompletedProcess[str]]
 ASK = "from simulator.forward.lock import locks_folder; print(locks_folder())"
 
 
@@ -51,3 +53,18 @@ def test_a_loop_of_another_test_on_the_account_is_seen_in_the_store(workspace: P
             refuse_shared(store, "mine", ["PA1"])
         store.append_after_reading("other", (), lambda _: [Event("forward.stopped", None, None, {"why": "stopped"})])
         refuse_shared(store, "mine", ["PA1"])
+
+
+@pytest.mark.fault("machine", "the machine of a loop is gone", "nobody takes its accounts over until a person says so")
+def test_a_loop_of_another_machine_is_at_work_until_somebody_says_that_it_is_gone(workspace: Path, sim: Sim) -> None:
+    started = Event("forward.started", None, None, {"opening": {}, "host": "elsewhere", "pid": 7, "born": "1"})
+    with open_store(find_workspace(workspace)) as store:
+        store.append_after_reading("other", (), lambda _: [started])
+        with pytest.raises(UsageError, match="process 7 on elsewhere") as refused:  # however long nothing is recorded
+            refuse_second(store.of_forward("other"))
+        assert "sim forward stop other --gone" in str(refused.value.mend)
+        assert sim("forward", "stop", "nothing", "--gone", cwd=workspace).returncode == 2
+        done = sim("forward", "stop", "other", "--gone", cwd=workspace)
+        assert done.returncode == 0, done.stderr
+        refuse_second(store.of_forward("other"))
+        assert store.of_forward("other")[-1].event.payload == {"why": "its machine, elsewhere, is gone"}

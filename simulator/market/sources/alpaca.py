@@ -101,19 +101,35 @@ def to_table(symbol: str, bars: Sequence[Mapping[str, Any]], minutes: int | None
 def _client(key: str, secret: str, url: str | None) -> Any:
     try:
         from alpaca.data.historical import StockHistoricalDataClient
-        from requests.adapters import HTTPAdapter
     except ImportError:
         raise UsageError("alpaca-py is not installed", mend="pip install alpaca-py") from None
 
-    class TimedAdapter(HTTPAdapter):
-        def send(self, *args: Any, **kwargs: Any) -> Any:
-            kwargs["timeout"] = kwargs.get("timeout") or TIMEOUT_S
-            return super().send(*args, **kwargs)
-
     client = StockHistoricalDataClient(key, secret, raw_data=True, url_override=url)
-    for scheme in ("https://", "http://"):
-        client._session.mount(scheme, TimedAdapter())
+    mount(client._session)
     return client
+
+
+def mount(session: Any) -> None:
+    """Have a session of `requests` wait no longer than TIMEOUT_S, and refuse a page that it has read already: alpaca-py
+    would follow a token that leads back for ever."""
+    from requests.adapters import HTTPAdapter
+    from requests.exceptions import InvalidURL
+
+    class Adapter(HTTPAdapter):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pages: set[str] = set()
+
+        def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]
+            if request.url in self.pages:
+                raise InvalidURL("the same page again and again")
+            answer = super().send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})
+            if answer.ok and "page_token=" in request.url:
+                self.pages.add(request.url)
+            return answer
+
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, Adapter())
 
 
 def _ask(client: Any, symbol: str, first: date, last: date, wanted: Wanted) -> list[Mapping[str, Any]]:

@@ -1,0 +1,127 @@
+"""Peers that hang: a byte now and then, the same page for ever. The loop heeds its switches and ends meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from simulator.errors import BrokerError, DataError
+from simulator.forward import actions
+from simulator.forward.actions import alpaca_source
+from simulator.forward.mode import make_rehearsal_keys
+from simulator.forward.requests import Patience
+from simulator.forward.settings import Forward
+from simulator.forward.switches import STOP, throw
+from simulator.forward.threads import begin, in_thread, within
+from simulator.forward.watch import StoppedError, Watch, Watched
+from simulator.market.calendar import NEW_YORK
+from simulator.workspace import Workspace
+
+from .sessions import TUESDAY
+
+ONCE = Patience(attempts=1, read_s=5.0)
+NOW = datetime(2024, 6, 4, 9, tzinfo=NEW_YORK)
+PAGE = b'{"bars": {"A": []}, "news": [], "corporate_actions": {}, "next_page_token": "x"}'
+
+
+@contextmanager
+def serving(dripping: bool) -> Iterator[tuple[str, list[str]]]:
+    """A server that sends a byte now and then, or the page before the first for ever."""
+    asked, done = list[str](), threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(PAGE)))
+            self.end_headers()
+            for byte in PAGE:
+                if dripping and done.wait(0.1):
+                    return
+                self.wfile.write(bytes([byte]))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        done.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.fault("services", "data come a byte now and then", "no data in that time, in one line")
+def test_an_answer_that_drips_is_limited_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "WHOLE_S", 0.3)
+    with serving(dripping=True) as (url, _):
+        source = alpaca_source(make_rehearsal_keys("DATA"), url, ONCE)
+        for ask in (source.bars, source.actions):
+            began = time.monotonic()
+            with pytest.raises(DataError, match="no whole answer within"):
+                ask(["A"], TUESDAY, TUESDAY)
+            assert time.monotonic() - began < 3.0
+
+
+@pytest.mark.fault("services", "data tell the same page for ever", "refused at its second coming")
+def test_a_page_that_comes_again_is_refused() -> None:
+    with serving(dripping=False) as (url, asked):
+        source = alpaca_source(make_rehearsal_keys("DATA"), url, ONCE, news=True)
+        assert source.news is not None
+        for ask in (
+            lambda: source.bars(["A"], TUESDAY, TUESDAY),
+            lambda: source.actions(["A"], TUESDAY, TUESDAY),
+            lambda: source.news(["A"], NOW, NOW),
+        ):
+            asked.clear()
+            with pytest.raises((BrokerError, DataError)):
+                ask()
+            assert len(asked) <= 2
+
+
+@pytest.mark.fault("services", "data hang while the kill switch is thrown", "the loop ends within seconds")
+def test_the_kill_switch_does_not_wait_for_data(tmp_path: Path) -> None:
+    workspace, never = Workspace(tmp_path, tmp_path), threading.Event()
+    watch = Watch(workspace, Forward(), Watched("r", "s", {}), lambda *_: None, {})
+    watch.start(NOW)
+    threading.Timer(0.2, lambda: throw(workspace, STOP, "enough")).start()
+    began = time.monotonic()
+    with pytest.raises(StoppedError, match="enough"):
+        asyncio.run(watch.look_while(in_thread(never.wait)))
+    assert time.monotonic() - began < 4.0
+    never.set()
+
+
+def test_what_hangs_keeps_no_program_from_ending() -> None:
+    hang = (
+        "import time; from simulator.forward.threads import within\n"
+        "try: within(0.1, lambda: time.sleep(60))\nexcept TimeoutError: print('left')"
+    )
+    done = subprocess.run([sys.executable, "-c", hang], capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (0, "left\n"), done.stderr
+
+
+def test_slots_bound_what_runs_at_once_and_what_nobody_waits_for_is_not_begun() -> None:
+    slots, go, ran = threading.Semaphore(1), threading.Event(), list[str]()
+    first = begin(go.wait, slots)
+    second = begin(lambda: ran.append("second"), slots)
+    third = begin(lambda: ran.append("third"), slots)
+    assert second.cancel()
+    go.set()
+    third.result(5.0)
+    assert (first.result(5.0), ran) == (True, ["third"])
+    with pytest.raises(ZeroDivisionError):
+        within(5.0, lambda: 1 // 0)
