@@ -132,6 +132,8 @@ def _print(facts: dict[str, Any], console: Console) -> None:
         say(f"  {name} was left alone: {why}")
     for refused in facts["refused"]:
         say(f"  refused: {refused}")
+    if told := ", ".join(f"{kind} ({count})" for kind, count in facts["alerts"].items()):
+        say(f"  alerts: {told}; `sim forward report {facts['run']}` and logs/forward have them")
     for day in facts["unbooked"]:
         say(f"  not booked: {day}: bars or broker did not answer for an hour after it, or its shares were in doubt")
     say(f"  registered as {facts['digest']}")

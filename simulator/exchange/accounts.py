@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ MARGIN_LONG, MARGIN_SHORT, MAINTENANCE_LONG, MAINTENANCE_SHORT = 0.5, 0.5, 0.25,
 SHORT_EQUITY = 2_000.0
 """Dollars of equity from which on an account may sell short, and borrow."""
 
+DIGEST = "sha256:"
 WHOLE = 1e-9
 
 
@@ -45,13 +47,20 @@ class Execution:
     price: float
 
 
+def digest_secret(secret: str) -> str:
+    """Return what is kept of a secret; that of a digest is itself."""
+    if not secret or secret.startswith(DIGEST):
+        return secret
+    return DIGEST + hashlib.sha256(secret.encode()).hexdigest()
+
+
 @dataclass
 class PaperAccount:
     """One account. `orders` are all there ever were, by id, in the order they came, `recent` those among them that
     may be open; `closes` {session: equity}."""
 
     key: str
-    secret: str
+    digest: str
     opened_at: int
     cash: float = 100_000.0
     holdings: dict[str, Holding] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simulator.exchange.accounts import Execution, PaperAccount
+from simulator.exchange.accounts import Execution, PaperAccount, digest_secret
 from simulator.exchange.faults import BLOCKS, About, Faults
 from simulator.exchange.matching import Auction
 from simulator.exchange.orders import Order, Refusal, read_order, replace_order
@@ -109,10 +109,10 @@ class Exchange:
         another secret than its first."""
         if not key or not secret or self.faults.rule("key-revoked", About(key, on=on)):
             raise Refusal(401, "unauthorized.")
-        account = self.accounts.get(key)
+        account, digest = self.accounts.get(key), digest_secret(secret)
         if account is None:
-            account = self.accounts[key] = PaperAccount(key, secret, self.now, self.cash)
-        if account.secret != secret:
+            account = self.accounts[key] = PaperAccount(key, digest, self.now, self.cash)
+        if account.digest != digest:
             raise Refusal(401, "unauthorized.")
         return account
 

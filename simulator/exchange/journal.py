@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from simulator.errors import DataError
+from simulator.exchange.accounts import digest_secret
 
 KEYS = ("apca-api-key-id", "apca-api-secret-key")
 
@@ -63,8 +64,9 @@ class Journal:
 
     async def asked(self, request: Request) -> None:
         """Note a request that may change something: any but a reading, and the first with a key, which opens an
-        account."""
-        headers = [request.headers.get(name, "") for name in KEYS]
+        account. Of a secret, its digest."""
+        key, secret = (request.headers.get(name, "") for name in KEYS)
+        headers = [key, digest_secret(secret)]
         if request.method == "GET" and headers[0] in self.known:
             return
         self.known.add(headers[0])

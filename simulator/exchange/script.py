@@ -91,7 +91,7 @@ def set_cash(exchange: Exchange, given: Fields) -> None:
 
 def reset_account(exchange: Exchange, given: Fields) -> None:
     old = _account(exchange, given)
-    new = PaperAccount(old.key, old.secret, exchange.now, exchange.cash, times_reset=old.times_reset + 1)
+    new = PaperAccount(old.key, old.digest, exchange.now, exchange.cash, times_reset=old.times_reset + 1)
     exchange.accounts[old.key] = new
     exchange.cut(old)
 

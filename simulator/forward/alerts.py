@@ -37,6 +37,11 @@ Kind = Literal[
     "program changed", "failed",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
+SERIOUS = frozenset[Kind](
+    {"decision failed", "point missed", "broker unreachable", "order unknown", "position unprotected",
+     "position unintended", "books differ", "disk", "clock", "failed"}
+)  # fmt: skip
+"""Kinds after which somebody should look, however the test ends."""
 LEFT_ALONE = "nothing is done there any more"
 """Ends the alert about an account that is left alone until the next start."""
 PASSWORD, WEBHOOK = "SIM_SMTP_PASSWORD", "SIM_WEBHOOK_URL"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
+from simulator.forward.alerts import SERIOUS
 from simulator.forward.session import Session
 from simulator.rehearsal.rehearse import Rehearsal
 
@@ -13,12 +15,15 @@ def summarise(rehearsal: Rehearsal, session: Session) -> dict[str, object]:
     last: dict[str, Any] = {}
     days: set[str] = set()
     refused: list[str] = []
+    alerts: Counter[str] = Counter()
     for stored in session.store.of_forward(session.run):
         if stored.event.kind == "forward.session":
             last[str(stored.event.account)] = stored.event.payload
             days.add(stored.event.payload["session"])
-        elif stored.event.payload.get("kind") == "deed refused":
+        elif (kind := stored.event.payload.get("kind")) == "deed refused":
             refused.append(stored.event.payload["text"])
+        elif stored.event.kind == "forward.alert" and kind in SERIOUS:
+            alerts[kind] += 1
     accounts = {
         trader.name: {
             "orders": trader.orders,
@@ -40,6 +45,7 @@ def summarise(rehearsal: Rehearsal, session: Session) -> dict[str, object]:
         "sessions": len(days),
         "accounts": accounts,
         "refused": refused,
+        "alerts": dict(alerts),
         "left_alone": {one.name: one.barred for one in session.traders if one.barred},
         "unbooked": [one.name for one in session.evening.owed],
         "dir": str(rehearsal.folder),

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
 from simulator.config import Config, load_config, override_config
 from simulator.errors import BrokerError, UsageError
@@ -95,7 +96,7 @@ def start_forward(
     edge, terms = test.smallest_edge, {**settings.terms, "bars": test.frequency}
     made = make_registration(test.spec, loaded, config, numbers, now, edge, test.backtest, terms)
     made = as_begun(made, workspace.reports)
-    locks = hold([f"test {made.id}", *(f"account {one}" for one in numbers.values())], _locks(test.url))
+    locks = hold([f"test {made.id}", *(f"account {one}" for one in numbers.values())], exchange_locks(test.url))
     with locks, open_store(workspace) as store:
         if test.url is None:  # accounts of one number at two rehearsal exchanges are two
             refuse_shared(store, made.id, numbers.values())
@@ -136,9 +137,12 @@ def open_all_keys(names: tuple[str, ...], settings: Forward, url: str | None, as
     return {name: open_keys(name, settings, names, typed) for name in names}
 
 
-def _locks(url: str | None) -> Path | None:
+def exchange_locks(url: str | None) -> Path | None:
     """Return the folder of locks, the same for all workspaces: accounts of one number elsewhere are others."""
-    return None if url is None else locks_folder() / hashlib.sha256(url.encode()).hexdigest()[:16]
+    if url is None:
+        return None
+    port = str(urlsplit(url).port)  # `check_address` allows this machine alone, which has several names
+    return locks_folder() / hashlib.sha256(port.encode()).hexdigest()[:16]
 
 
 def refuse_held(books: Mapping[str, Book], numbers: Mapping[str, str], known: Sequence[Registration]) -> None:
@@ -151,7 +155,9 @@ def refuse_held(books: Mapping[str, Book], numbers: Mapping[str, str], known: Se
         there = [one.id for one in known if one.accounts.get(name) == numbers[name]]
         held = ", ".join(f"{count:g} {symbol}" for symbol, count in book.positions.items())
         what = f"holds {held}" if held else f"has open orders on {', '.join(sorted(ours))}"
-        close = f"`sim forward close-all {there[-1]}`, then `rm {STOP}`" if there else "close them at the broker"
+        close = "close them at the broker"
+        if there:
+            close = f"`sim forward close-all {there[-1]}` (outside a session it fills at the open), then `rm {STOP}`"
         mend = f"{close}; or go on with the test it trades, by the same words" if there else close
         raise UsageError(f"a test begins on flat accounts, {name} {what}", mend=mend)
 
@@ -245,7 +251,7 @@ class Loop:
                 session.quotes = prices.quotes
             watch.alerts.echo = self.echo
             record_start(session, self.spec, rehearsed=rehearsed, exchange=self.url)
-            session.locks = _locks(self.url)
+            session.locks = exchange_locks(self.url)
 
             async def trade() -> None:
                 async with hints.running():

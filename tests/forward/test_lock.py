@@ -14,6 +14,7 @@ import pytest
 from simulator.errors import UsageError
 from simulator.files import born
 from simulator.forward.lock import hold, locks_folder, refuse_second, refuse_shared
+from simulator.runs.forward_start import exchange_locks
 from simulator.store.database import open_store
 from simulator.store.events import Event
 from simulator.workspace import find_workspace
@@ -68,3 +69,9 @@ def test_a_loop_of_another_machine_is_at_work_until_somebody_says_that_it_is_gon
         assert done.returncode == 0, done.stderr
         refuse_second(store.of_forward("other"))
         assert store.of_forward("other")[-1].event.payload == {"why": "its machine, elsewhere, is gone"}
+
+
+def test_an_exchange_of_this_machine_is_one_by_whatever_name_it_is_asked() -> None:
+    names = ("http://127.0.0.1:8911", "http://localhost:8911", "http://127.0.0.1:8911/", "http://[::1]:8911")
+    assert len({exchange_locks(one) for one in names}) == 1
+    assert exchange_locks("http://127.0.0.1:8912") not in {exchange_locks(names[0]), exchange_locks(None)}

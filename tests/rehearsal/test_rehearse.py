@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from simulator.forward.mode import make_rehearsal_keys
 from simulator.rehearsal.rehearse import Conductor, Rehearsal, exchange_at
 from simulator.rehearsal.unattended import to_words
 from simulator.runs.spec import RunSpec
@@ -40,6 +41,8 @@ def test_a_rehearsal_that_was_killed_with_its_exchange_goes_on(workspace: Path, 
     again = json.loads(sim(*WORDS, cwd=rough).stdout)
     assert {**again, "dir": ""} == {**expected, "dir": ""}
     assert again["accounts"]["COUNCIL"]["fills"] == 4
+    secret = make_rehearsal_keys("COUNCIL").secret
+    assert secret.encode() not in journal.read_bytes(), "of a secret its digest alone"
 
 
 @pytest.mark.medium
@@ -76,6 +79,7 @@ def test_a_rehearsal_killed_in_an_outage_over_a_close_is_its_replay_once_it_goes
         Conductor(url).ask("advance", to="2024-06-05T07:30-04:00")
         made = json.loads(sim(*words, cwd=workspace).stdout)
     assert (made["unbooked"], made["accounts"]["COUNCIL"]["fills"]) == ([], 4)
+    assert made["alerts"]["broker unreachable"] >= 1
     done = sim("forward", "parity", cwd=workspace)
     assert (
         done.returncode,
