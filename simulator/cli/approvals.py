@@ -78,21 +78,21 @@ def _show(
     unchecked: Mapping[str, Mapping[str, str]],
     outcomes: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> None:
-    from simulator.number_format import age, dollars, percent, shares
+    from simulator.number_format import age, dollars, percent, price, shares
 
     for one in found:
         until = f"until {one.deadline}" if one.state == "waiting" else f"{one.state} {one.by} {one.reason}".rstrip()
-        then = "" if one.price_then is None else f", {one.price_then:g} then"
+        then = "" if one.price_then is None else f", {price(one.price_then)} then"
         say(f"{one.id}:{one.version}  {one.symbol}{then}, {one.point} of {one.decided_at}: {until}")
         for name, staged in one.sizes.items():
             size = dollars(staged.notional) if staged.quantity is None else shares(staged.quantity)
             prices = {"limit": staged.limit, "stop": staged.stop, "target": staged.take_profit}
-            terms = "".join(f", {what} {price:g}" for what, price in prices.items() if price is not None)
+            terms = "".join(f", {what} {at:g}" for what, at in prices.items() if at is not None)
             say(f"  {name:10} {size}{terms}" + (f"  blocked: {staged.blocked}" if staged.blocked else ""))
         if (its := looked.get(one.id)) is not None and its.now is not None:
             change = "" if its.change is None else f", {percent(its.change, 2, sign=True)}"
             old = ": old" if its.now.is_old else ""
-            say(f"  {its.now.price:g} now{change}, told {age(its.now.age_s)} ago{old}")
+            say(f"  {price(its.now.price)} now{change}, told {age(its.now.age_s)} ago{old}")
         elif its is not None:
             say("  price now not known")
         for name, after in its.exposures.items() if its is not None else ():

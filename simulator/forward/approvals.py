@@ -108,7 +108,7 @@ class Approval:
     answered_at: str = ""
     changes: Mapping[str, float] = field(default_factory=dict)
     seen: str = ""
-    asked_at: int = field(default=0, compare=False)
+    position: int = field(default=0, compare=False)
     """Position in the store at which it was asked for in this version."""
 
     @property
@@ -132,7 +132,7 @@ def fold(known: Mapping[str, Approval], stored: Iterable[Stored]) -> dict[str, A
             continue
         given = from_json(one.event.payload)
         if state == "waiting":
-            found[str(given["id"])] = replace(_asked(one.run_id, given), asked_at=one.position)
+            found[str(given["id"])] = replace(_asked(one.run_id, given), position=one.position)
         elif (before := found.get(str(given["id"]))) is not None:
             sizes = _sizes(given["sizes"]) if given.get("sizes") else before.sizes
             found[before.id] = replace(
@@ -167,7 +167,7 @@ def _asked(run: str, given: Mapping[str, Any]) -> Approval:
 
 def write_asked(asked: Approval) -> dict[str, Any]:
     """Return the payload of ``approval.asked``."""
-    unanswered = ("run", "state", "by", "reason", "answered_at", "changes", "seen", "asked_at")
+    unanswered = ("run", "state", "by", "reason", "answered_at", "changes", "seen", "position")
     sizes = {name: to_json(write_staged(one)) for name, one in asked.sizes.items()}
     return {name: to_json(one) for name, one in asdict(asked).items() if name not in unanswered} | {"sizes": sizes}
 
@@ -184,7 +184,7 @@ def read_outcomes(store: Store, trades: Iterable[Approval]) -> dict[str, dict[st
     if not approved:
         return {}
     ended: dict[tuple[str, str, str, str], dict[str, str]] = {}
-    for stored in store.of_forward(None, ("forward.order",), min(one.asked_at for one in approved)):
+    for stored in store.of_forward(None, ("forward.order",), min(one.position for one in approved)):
         given, day = stored.event.payload, str(stored.event.at)[:10]
         key = stored.run_id, day, stored.event.account or "", str(given.get("symbol", ""))
         state, why = str(given["state"]).replace("_", " "), str(given.get("why") or "")
@@ -292,9 +292,11 @@ def _answer_run(store: Store, run: str, answers: Sequence[Answer]) -> dict[str, 
     def make(stored: list[Stored]) -> list[Event]:
         known = fold({}, stored)
         made = {one.id: _answered(one, known, now) for one in answers}
+        decided = {one.decided_at for one in made.values()}
+        trades = [made.get(one.id, one) for one in known.values() if one.decided_at in decided]
         for one, it in ((one, made[one.id]) for one in answers if made[one.id].state == "approved"):
             for name, staged in it.sizes.items():
-                others = beside(it, name, {**known, **made}.values())
+                others = beside(it, name, trades)
                 if why := forbids(staged, one.newest or one.price or it.price_then, others):
                     raise UsageError(f"{it.symbol} in {name}: {why}", mend="modify or reject it")
         return [_event_of(one, known[one.id], made[one.id]) for one in answers]

@@ -6,7 +6,7 @@ trades that wait or were approved ─────┼──► Room.after(positio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import fsum, inf
 
@@ -42,8 +42,8 @@ class Room:
     """Room that an account has for a trade on `symbol`.
 
     `others` are the signed dollars in every other symbol once what never waits is done, `members` the other symbols of
-    its group, `limits` max_weight, max_group and max_gross, `margins` the dollars of equity that a dollar
-    of position needs, long and short.
+    its group that are held or traded, `limits` max_weight, max_group and max_gross, `margins` the dollars of equity
+    that a dollar of position needs, long and short.
     """
 
     symbol: str
@@ -53,11 +53,15 @@ class Room:
     margins: tuple[float, float] = (1.0, 0.5)
 
     @classmethod
-    def of(cls, symbol: str, held: Mapping[str, float], limits: Limits, margins: tuple[float, float]) -> Room:
-        """Return the room beside positions of `held` dollars."""
+    def of(
+        cls, symbol: str, held: Mapping[str, float], limits: Limits, margins: tuple[float, float],
+        traded: Collection[str] = (),
+    ) -> Room:  # fmt: skip
+        """Return the room beside positions of `held` dollars; `traded` are the symbols that are ordered with it."""
         others = {name: worth for name, worth in held.items() if name != symbol and worth}
         mine = limits.groups.get(symbol)
-        members = tuple(sorted(name for name, group in limits.groups.items() if group == mine and name != symbol))
+        among = {*others, *traded} - {symbol}
+        members = tuple(sorted(name for name in among if mine is not None and limits.groups.get(name) == mine))
         return cls(symbol, others, members, (limits.max_weight, limits.max_group, limits.max_gross), margins)
 
     def after(self, position: float, equity: float, beside: Mapping[str, float]) -> Exposure:

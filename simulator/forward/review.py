@@ -6,6 +6,7 @@ approval.asked: sizes, price then ─────┴──► review ──► t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -61,8 +62,14 @@ def review(workspace: Workspace, trades: Collection[Approval], now: datetime | N
     """Return the review of each trade that waits, by its id."""
     at, stale_s = now or datetime.now(UTC), load_settings(workspace.config).stale_quote_s
     prices = {one.run: read_prices(one, stale_s, at) for one in read_heartbeats(workspace)}
+    decided = defaultdict(list)
+    for one in trades:
+        decided[one.run, one.decided_at].append(one)
     waiting = [one for one in trades if one.state == "waiting"]
-    return {one.id: _review(one, trades, prices.get(one.run, {}).get(one.symbol)) for one in waiting}
+    return {
+        one.id: _review(one, decided[one.run, one.decided_at], prices.get(one.run, {}).get(one.symbol))
+        for one in waiting
+    }
 
 
 def preview(

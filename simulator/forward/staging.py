@@ -131,7 +131,7 @@ class Staging:
         limits, margin = self.rules.limits, self.rules.execution
         margins, most = (margin.initial_margin_long, margin.initial_margin_short), limits.max_weight * book.equity
         return {
-            symbol: replace(one, equity=book.equity, most=most, room=Room.of(symbol, worth, limits, margins))
+            symbol: replace(one, equity=book.equity, most=most, room=Room.of(symbol, worth, limits, margins, moved))
             for symbol, one in trades.items()
         }
 

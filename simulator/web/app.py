@@ -31,7 +31,7 @@ from starlette.routing import Route
 from simulator.errors import SimError, UsageError
 from simulator.forward import review
 from simulator.forward.approvals import read_approvals
-from simulator.number_format import age, percent
+from simulator.number_format import age, percent, price
 from simulator.printing import printable
 from simulator.report.renderers.html import TEMPLATES, page_filters
 from simulator.store.database import Store
@@ -64,7 +64,12 @@ class Desk:
         self.pages.filters["plain"] = lambda value: printable(str(value))
         self.pages.filters["brief"] = lambda at: printable(str(at)[:16].replace("T", " "))
         self.pages.filters["money"] = lambda value: "–" if value is None else f"${value:,.2f}"
-        self.pages.filters |= {"age": age, "percent": percent, "change": partial(percent, digits=2, sign=True)}
+        self.pages.filters |= {
+            "age": age,
+            "price": price,
+            "percent": percent,
+            "change": partial(percent, digits=2, sign=True),
+        }
         self.pages.filters["number"] = lambda value: "–" if value is None else f"{value:,.10g}"
 
     def render(self, name: str, status: int = 200, **facts: Any) -> HTMLResponse:

@@ -130,7 +130,7 @@ CHANGES = [
 def ask_for(store: Store, beside: dict[str, float], margin: float = 1.0, **shares: float) -> None:
     """Ask for trades at $100 in an account of $100,000 that holds `beside`."""
     for symbol, quantity in shares.items():
-        room = Room.of(symbol, beside, LIMITS, (margin, 0.5))
+        room = Room.of(symbol, beside, LIMITS, (margin, 0.5), shares.keys() | {"A", "B"})
         staged = Staged(quantity, equity=1e5, most=3e4, room=room)
         asked = replace(ASKED, id=symbol.lower() * 12, symbol=symbol, sizes={"COUNCIL": staged}, version=1)
         store.append("run", [Event("approval.asked", ASKED.decided_at, None, write_asked(asked))])

@@ -28,14 +28,14 @@ def test_the_price_goes_on_under_what_is_typed_and_the_click_records_what_was_se
     site.ask("SPY")
     site.beat(101.0)
     enter(alone, site)
-    assert "Price then 100, now 101 (+1.00" in alone.run(CARD)
+    assert "Price then $100.00, now $101.00 (+1.00" in alone.run(CARD)
     assert alone.run(RULES) == "Within its rules."
     type_in(alone, "[data-id$=spy] [name=reason]", "fine")
     site.beat(89.0)
-    until(alone, f"{CARD}.includes('now 89')")
+    until(alone, f"{CARD}.includes('now $89.00')")
     assert alone.run(RULES) == "Within its rules.", "it has a limit above its stop"
     site.beat(102.5)
-    until(alone, f"{CARD}.includes('now 102.5')")
+    until(alone, f"{CARD}.includes('now $102.50')")
     assert alone.run("document.querySelector('[data-id$=spy] [name=reason]').value") == "fine"
     click(alone, "[data-id$=spy] button[value=approve]")
     until(alone, f"{SAID} === 'SPY is approved'")
@@ -48,7 +48,7 @@ def test_the_price_goes_on_under_what_is_typed_and_the_click_records_what_was_se
 
 
 @pytest.mark.parametrize(("price", "age_s", "told"), [
-    (101.0, 4000.0, "old"), (None, 0.0, "not known"), (111.0, 1.0, "now <b>111</b>"),
+    (101.0, 4000.0, "old"), (None, 0.0, "not known"), (111.0, 1.0, "now <b>$111.00</b>"),
 ])  # fmt: skip
 def test_an_old_price_and_one_that_nobody_knows_are_said_to_be(
     site: Site, price: float | None, age_s: float, told: str
@@ -82,7 +82,7 @@ def test_the_command_tells_the_price_now_and_records_it(site: Site, sim: Sim) ->
     site.ask("SPY", without_limit=True)
     site.beat(101.0)
     told = sim("forward", "approvals").stdout
-    assert "101 now, +1.00\u00a0%, told 1\u00a0s ago" in told
+    assert "$101.00 now, +1.00\u00a0%, told 1\u00a0s ago" in told
     site.beat(89.0)
     assert "COUNCIL    not within its rules: the price 89 is beyond the stop 90" in sim("forward", "approvals").stdout
     (row,) = json.loads(sim("forward", "approvals", "--json").stdout)["approvals"]
