@@ -19,6 +19,7 @@ from simulator.workspace import Workspace
 RUN = "web"
 """Where acts stand in the store that belong to no approval."""
 ACTIONS = ("pause", "resume", "stop", "kill switch", "close-all", "start")
+MOST_TEXT = 300
 ANSWERS = ("approve", "reject", "modify")
 
 
@@ -49,8 +50,16 @@ def act(workspace: Workspace, store: Store, person: Person, given: Mapping[str, 
         raise UsageError(f"{action} is confirmed by typing {due or 'the id of its loop'}")
     reason = " ".join(str(given.get("reason", "")).split())[:300]
     words = {name: str(given[name])[:300] for name in ("symbols", "models", "sessions", "exchange") if given.get(name)}
+    words |= {"what": due} if action == "start" else {}
     record(store, person, action, run=run, typed=typed[:100], reason=reason, **words)
-    told = f"{person.name}, on the page" + (f": {reason}" if reason else "")
+    try:
+        return _do(workspace, action, run, f"{person.name}, on the page" + (f": {reason}" if reason else ""), given)
+    except SimError as error:
+        record(store, person, f"{action}: refused", run=run, what=error.found[:MOST_TEXT])
+        raise
+
+
+def _do(workspace: Workspace, action: str, run: str, told: str, given: Mapping[str, Any]) -> str:
     if action == "pause":
         throw(workspace, PAUSE, told)
     elif action == "resume":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import anyio.to_thread
@@ -10,6 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from simulator.errors import SimError
+from simulator.forward.approvals import read_approvals
 from simulator.forward.status import Status, read_status
 from simulator.store.database import Store
 from simulator.workspace import Workspace
@@ -21,8 +23,9 @@ TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Sample = tuple[Mapping[str, str], float]
 
 
-def render_metrics(loops: Sequence[Status]) -> str:
-    """Return gauges of every loop and account; no line stands for what is not known."""
+def render_metrics(loops: Sequence[Status], waiting: Mapping[str, int]) -> str:
+    """Return gauges of every loop and account, and of the trades that wait by run; no line stands for what is not
+    known."""
     equity = [
         ({"run": loop.run, "account": name}, one.equity)
         for loop in loops
@@ -50,6 +53,11 @@ def render_metrics(loops: Sequence[Status]) -> str:
         ("sim_forward_heartbeat_age_seconds", "Seconds since the last heartbeat.", age),
         ("sim_forward_equity_dollars", "Equity at the last close booked.", equity),
         ("sim_forward_position_shares", "Signed shares by our own books.", shares),
+        (
+            "sim_forward_approvals_waiting",
+            "Trades that wait for a person.",
+            [({"run": loop.run}, float(waiting.get(loop.run, 0))) for loop in loops],
+        ),
     )
     lines: list[str] = []
     for name, about, samples in families:
@@ -73,13 +81,17 @@ def routes(workspace: Workspace, store: Store) -> list[Route]:
             sound = False
         return PlainTextResponse("ok\n" if sound else "not well: `sim forward status`\n", 200 if sound else 503)
 
+    def read() -> str:
+        waiting = Counter(one.run for one in read_approvals(store) if one.state == "waiting")
+        return render_metrics(read_status(workspace, store), waiting)
+
     async def show_metrics(request: Request) -> Response:
         here = request.client is not None and request.client.host in ("127.0.0.1", "::1")
         # A proxy on this machine asks for others.
         if not here or any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip")):
             return PlainTextResponse("metrics are for this machine alone\n", 403)
         try:
-            text = render_metrics(await anyio.to_thread.run_sync(read_status, workspace, store))
+            text = await anyio.to_thread.run_sync(read)
         except SimError as error:
             return PlainTextResponse(f"{error.found}\n", 503)
         return Response(text, media_type=TYPE)

@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from simulator.config import load_config
-from simulator.errors import UsageError
+from simulator.errors import SimError, UsageError
 from simulator.market.calendar import NEW_YORK
 from simulator.number_format import cents, counted
 from simulator.runs.meeting import QUESTIONS, RUN, MeetingRequest, answer_question, estimate_cost
 from simulator.runs.strategies import available
 from simulator.store.database import Store
-from simulator.web.actions import Person, record
+from simulator.web.actions import MOST_TEXT, Person, record
 from simulator.web.timeline import Occasion, read_parts
 from simulator.workspace import Workspace
 
@@ -66,6 +66,9 @@ def put_question(workspace: Workspace, store: Store, person: Person, given: Mapp
     try:
         record(store, person, "asked the council", what=texts["question"][:500], most=most, expected=told)
         held = answer_question(request, workspace, person.name)
+    except SimError as error:
+        record(store, person, "asked the council: no answer", what=error.found[:MOST_TEXT])
+        raise
     finally:
         ASKING.release()
     if held.undecided is not None:

@@ -28,6 +28,8 @@ def serve(workspace: Workspace, host: str, port: int, public: Collection[str] = 
         parts = urlsplit(one)
         if parts.scheme not in ("http", "https") or one != f"{parts.scheme}://{parts.netloc}" or "@" in one:
             raise UsageError(f"--public {one} is no address", mend="https://NAME, as browsers see it")
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise UsageError(f"--public {one} would send tokens in the clear", mend=f"https://{parts.netloc}")
     if not public and not is_loopback(host):
         mend = "keep 127.0.0.1, or name the proxy before it: --public https://NAME"
         raise UsageError(f"--host {host} would send tokens in the clear", mend=mend)

@@ -45,7 +45,8 @@ def start_test(workspace: Workspace, given: Mapping[str, Any]) -> str:
         said = log.read_text("utf-8", "replace").strip().splitlines()
         if process.poll() is not None and process.returncode:
             raise UsageError(said[-1].removeprefix("sim: error: ") if said else "the start ended without a word")
-        if said or process.poll() is not None:
+        refused = any(one.startswith("sim: error: ") for one in said)  # and about to end
+        if process.poll() is not None or (said and not refused):
             return f"started: {said[0] if said else 'it has ended'}"
         time.sleep(0.1)
     return f"starting; {log.relative_to(workspace.out)} has what it says"

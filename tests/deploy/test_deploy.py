@@ -128,7 +128,7 @@ def _loop(health: str) -> Status:
 
 @pytest.mark.parametrize(("health", "sound"), [("at work", True), ("late", False), ("gone", False), ("stopped", True)])
 def test_metrics_tell_how_a_loop_is(health: str, sound: bool) -> None:
-    text = render_metrics([_loop(health)])
+    text = render_metrics([_loop(health)], {})
     assert all(SAMPLE.fullmatch(line) for line in text.splitlines() if not line.startswith("#"))
     assert f'health="{health}"}} 1.0' in text
     assert text.count("} 1.0") == 1 + sound
@@ -160,5 +160,5 @@ def test_a_loop_that_nobody_misses_does_not_make_the_workspace_sick(workspace: P
 
 
 def test_metrics_of_a_workspace_without_a_loop_say_so() -> None:
-    assert "sim_forward_loops 0.0\n" in render_metrics([])
+    assert "sim_forward_loops 0.0\n" in render_metrics([], {})
     assert is_healthy([])

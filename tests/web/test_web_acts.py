@@ -84,6 +84,12 @@ def test_a_test_is_started_outlives_the_pages_and_is_closed_and_ended(
     for name, value in wrong.items():
         status, _, text = ask(desk, "POST", "/act", {**words, "typed": "equal_weight", name: value}, **ann)
         assert (status, text.count("\n")) == (409, 1), name
+    status, _, text = ask(desk, "POST", "/act", {**words, "typed": "equal_weight", "exchange": ""}, **ann)
+    assert (status, text.startswith("ALPACA_PAPER_KEY_COUNCIL is not set")) == (409, True), text
+    acted = [one.event.payload for one in desk.store.of_forward("web")]
+    assert [(one["action"], one["what"]) for one in acted][-2:] == [
+        ("start", "equal_weight"), ("start: refused", text.strip()),
+    ]  # fmt: skip
     assert not read_heartbeats(desk.workspace)
     status, _, text = ask(desk, "POST", "/act", {**words, "typed": "equal_weight"}, **ann)
     assert (status, "equal_weight registered" in text) == (200, True), text

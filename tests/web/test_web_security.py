@@ -5,13 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from simulator.errors import UsageError
 from simulator.forward.approvals import read_approvals
 from simulator.web import sessions
+from simulator.web.serve import serve
 from simulator.web.tokens import FILE, revoke_token
+from simulator.workspace import Workspace
 from tests.web.conftest import HOSTILE, Site
 
 Answer = tuple[int, dict[str, str], str]
@@ -168,3 +172,11 @@ def test_switches_are_thrown_by_who_types_their_name(site: Site) -> None:
     assert not (site.workspace.out / "forward.pause").exists()
     acted = [one.event.payload["action"] for one in site.store.of_forward("web")]
     assert acted == ["logged in", "pause", "resume"]
+
+
+@pytest.mark.parametrize(
+    "address", ["http://desk.example.org", "ftp://desk.example.org", "https://ann@desk.example.org"]
+)
+def test_a_proxy_that_would_carry_tokens_in_the_clear_is_refused(tmp_path: Path, address: str) -> None:
+    with pytest.raises(UsageError, match=r"in the clear|no address"):
+        serve(Workspace(tmp_path, tmp_path), "0.0.0.0", 0, [address])
