@@ -183,16 +183,18 @@ def read_outcomes(store: Store, trades: Iterable[Approval]) -> dict[str, dict[st
     approved = [one for one in trades if one.state == "approved"]
     if not approved:
         return {}
-    ended: dict[tuple[str, str, str, str], dict[str, str]] = {}
+    ended: dict[tuple[str, str, str, str], dict[str, tuple[int, str]]] = {}
     for stored in store.of_forward(None, ("forward.order",), min(one.position for one in approved)):
         given, day = stored.event.payload, str(stored.event.at)[:10]
         key = stored.run_id, day, stored.event.account or "", str(given.get("symbol", ""))
         state, why = str(given["state"]).replace("_", " "), str(given.get("why") or "")
         told = f"not sent: {why}" if state == "given up" else ", ".join(filter(None, (state, why)))
-        ended.setdefault(key, {})[str(given["client_order_id"])] = told
+        orders = ended.setdefault(key, {})
+        first, _ = orders.get(order := str(given["client_order_id"]), (stored.position, ""))
+        orders[order] = first, told
     return {
         one.id: {
-            name: list(found.values())
+            name: [told for first, told in found.values() if first > one.position]
             for name in one.sizes
             if (found := ended.get((one.run, one.decided_at[:10], name, one.symbol)))
         }
