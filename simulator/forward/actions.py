@@ -29,6 +29,10 @@ WHOLE_S = 120.0
 """For all pages of one symbol, of all actions or headlines."""
 
 
+class UnendingError(DataError):
+    """An answer that was left behind unfinished: another beside it would take as long."""
+
+
 def alpaca_source(
     keys: Keys,
     url: str | None = None,
@@ -52,13 +56,13 @@ def alpaca_source(
         try:
             return within(WHOLE_S, ask)
         except TimeoutError:
-            raise DataError(f"no whole answer within {WHOLE_S:g} s") from None
+            raise UnendingError(f"no whole answer within {WHOLE_S:g} s") from None
 
     def again(ask: Callable[[], T]) -> T:
         for attempt in range(patience.attempts - 1):
             try:
                 return limited(ask)
-            except AccessError:
+            except (AccessError, UnendingError):
                 raise
             except (BrokerError, DataError):
                 time.sleep(patience.backoff_s * 2.0**attempt)

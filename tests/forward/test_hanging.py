@@ -7,9 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,34 +20,37 @@ from simulator.errors import BrokerError, DataError
 from simulator.forward import actions
 from simulator.forward.actions import alpaca_source
 from simulator.forward.mode import make_rehearsal_keys
-from simulator.forward.requests import Patience
+from simulator.forward.requests import PER_MINUTE, Patience
 from simulator.forward.settings import Forward
 from simulator.forward.switches import STOP, throw
 from simulator.forward.threads import begin, in_thread, within
 from simulator.forward.watch import StoppedError, Watch, Watched
 from simulator.market.calendar import NEW_YORK
+from simulator.market.sources import alpaca
 from simulator.workspace import Workspace
 
 from .sessions import TUESDAY
 
 ONCE = Patience(attempts=1, read_s=5.0)
 NOW = datetime(2024, 6, 4, 9, tzinfo=NEW_YORK)
-PAGE = b'{"bars": {"A": []}, "news": [], "corporate_actions": {}, "next_page_token": "x"}'
+PAGES = {"bars": '"bars": {"A": []}', "news": '"news": []', "corporate-actions": '"corporate_actions": {}'}
 
 
 @contextmanager
-def serving(dripping: bool) -> Iterator[tuple[str, list[str]]]:
-    """A server that sends a byte now and then, or the page before the first for ever."""
+def serving(dripping: bool = False, fresh: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """A server that sends a byte now and then, or pages without end: the same one, or `fresh` ones."""
     asked, done = list[str](), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
+            what = PAGES[self.path.partition("?")[0].rpartition("/")[2]]
+            page = f'{{{what}, "next_page_token": "{len(asked) if fresh else 0}"}}'.encode()
             self.send_response(200)
             self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(PAGE)))
+            self.send_header("content-length", str(len(page)))
             self.end_headers()
-            for byte in PAGE:
+            for byte in page:
                 if dripping and done.wait(0.1):
                     return
                 self.wfile.write(bytes([byte]))
@@ -64,32 +68,55 @@ def serving(dripping: bool) -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
+def questions(url: str, patience: Patience = ONCE) -> list[Callable[[], object]]:
+    source = alpaca_source(make_rehearsal_keys("DATA"), url, patience, news=True)
+    assert source.news is not None
+    return [
+        partial(source.bars, ["A"], TUESDAY, TUESDAY),
+        partial(source.actions, ["A"], TUESDAY, TUESDAY),
+        partial(source.news, ["A"], NOW, NOW),
+    ]
+
+
 @pytest.mark.fault("services", "data come a byte now and then", "no data in that time, in one line")
 def test_an_answer_that_drips_is_limited_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "WHOLE_S", 0.3)
     with serving(dripping=True) as (url, _):
-        source = alpaca_source(make_rehearsal_keys("DATA"), url, ONCE)
-        for ask in (source.bars, source.actions):
+        for ask in questions(url):
             began = time.monotonic()
             with pytest.raises(DataError, match="no whole answer within"):
-                ask(["A"], TUESDAY, TUESDAY)
+                ask()
             assert time.monotonic() - began < 3.0
 
 
 @pytest.mark.fault("services", "data tell the same page for ever", "refused at its second coming")
-def test_a_page_that_comes_again_is_refused() -> None:
-    with serving(dripping=False) as (url, asked):
-        source = alpaca_source(make_rehearsal_keys("DATA"), url, ONCE, news=True)
-        assert source.news is not None
-        for ask in (
-            lambda: source.bars(["A"], TUESDAY, TUESDAY),
-            lambda: source.actions(["A"], TUESDAY, TUESDAY),
-            lambda: source.news(["A"], NOW, NOW),
-        ):
+def test_a_page_that_comes_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alpaca, "PAGE_S", 0.0)
+    with serving() as (url, asked):
+        for ask in questions(url):
             asked.clear()
-            with pytest.raises((BrokerError, DataError)):
+            with pytest.raises((BrokerError, DataError), match="InvalidURL"):
                 ask()
-            assert len(asked) <= 2
+            assert len(asked) == 2
+
+
+@pytest.mark.fault("services", "data tell fresh pages for ever", "turned at the allowed pace, given up, ended")
+def test_pages_without_end_are_turned_slowly_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 60.0 / alpaca.PAGE_S <= PER_MINUTE
+    monkeypatch.setattr(alpaca, "PAGE_S", 0.05)
+    monkeypatch.setattr(alpaca, "MOST_PAGES", 6)
+    monkeypatch.setattr(actions, "WHOLE_S", 0.2)
+    with serving(fresh=True) as (url, asked):
+        for ask in questions(url, Patience(attempts=4, read_s=5.0)):
+            asked.clear()
+            with pytest.raises(DataError, match="no whole answer within"):  # and not asked again beside it
+                ask()
+            assert len(asked) <= 5
+            until = time.monotonic() + 10.0
+            while len(asked) < 7 and time.monotonic() < until:
+                time.sleep(0.02)
+            time.sleep(0.15)
+            assert len(asked) == 7  # what was left behind has ended
 
 
 @pytest.mark.fault("services", "data hang while the kill switch is thrown", "the loop ends within seconds")

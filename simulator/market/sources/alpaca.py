@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ SOURCE = "alpaca"
 KEYS = (("ALPACA_API_KEY", "ALPACA_SECRET_KEY"), ("ALPACA_PAPER_KEY_COUNCIL", "ALPACA_PAPER_SECRET_COUNCIL"))
 TIMEOUT_S = (10.0, 60.0)
 """To connect, and between bytes. alpaca-py itself would wait for ever."""
+PAGE_S, MOST_PAGES = 0.3, 1000
+"""Between two pages of one answer, for 200 requests a minute are allowed, and how many there may be: a thousand hold
+twenty years of minutes."""
 
 COLUMNS = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
 
@@ -110,8 +114,8 @@ def _client(key: str, secret: str, url: str | None) -> Any:
 
 
 def mount(session: Any) -> None:
-    """Have a session of `requests` wait no longer than TIMEOUT_S, and refuse a page that it has read already: alpaca-py
-    would follow a token that leads back for ever."""
+    """Have a session of `requests` wait no longer than TIMEOUT_S, turn pages at the pace of PAGE_S, and refuse one that
+    it has read already or that comes after MOST_PAGES: alpaca-py would follow tokens for ever."""
     from requests.adapters import HTTPAdapter
     from requests.exceptions import InvalidURL
 
@@ -121,8 +125,14 @@ def mount(session: Any) -> None:
             self.pages: set[str] = set()
 
         def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]
-            if request.url in self.pages:
+            if "page_token=" not in request.url:
+                self.pages.clear()
+            elif request.url in self.pages:
                 raise InvalidURL("the same page again and again")
+            elif len(self.pages) >= MOST_PAGES:
+                raise InvalidURL(f"more than {MOST_PAGES} pages")
+            else:
+                sleep(PAGE_S)
             answer = super().send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})
             if answer.ok and "page_token=" in request.url:
                 self.pages.add(request.url)
