@@ -101,7 +101,7 @@ def start_forward(
         if test.url is None:  # accounts of one number at two rehearsal exchanges are two
             refuse_shared(store, made.id, numbers.values())
         if not any("opening" in one.event.payload for one in store.of_forward(made.id)):
-            refuse_held(books, numbers, registrations(workspace.reports))
+            refuse_held(made.id, books, numbers, registrations(workspace.reports))
         registration, fresh = register(made, workspace.reports, store)
     first = first_session(datetime.fromisoformat(registration.registered_at), loaded, config)
     announced = sessions(first, first + timedelta(days=min(test.sessions * 8 // 5 + 10, ANNOUNCED_DAYS)))
@@ -145,7 +145,7 @@ def exchange_locks(url: str | None) -> Path | None:
     return locks_folder() / hashlib.sha256(port.encode()).hexdigest()[:16]
 
 
-def refuse_held(books: Mapping[str, Book], numbers: Mapping[str, str], known: Sequence[Registration]) -> None:
+def refuse_held(run: str, books: Mapping[str, Book], numbers: Mapping[str, str], known: Sequence[Registration]) -> None:
     """Raise UsageError where a test would begin on an account that holds positions or has orders of ours: neither its
     prompts nor its verdict would know whose they are."""
     for name, book in books.items():
@@ -158,6 +158,9 @@ def refuse_held(books: Mapping[str, Book], numbers: Mapping[str, str], known: Se
         close = "close them at the broker"
         if there:
             close = f"`sim forward close-all {there[-1]}` (outside a session it fills at the open), then `rm {STOP}`"
+        if run in there:  # these are the same words, and nothing is on record
+            mend = f"put the store's backup back: `sim db restore FILE`; or {close}"
+            raise UsageError(f"the store has nothing of {run}, and {name} {what}", mend=mend)
         mend = f"{close}; or go on with the test it trades, by the same words" if there else close
         raise UsageError(f"a test begins on flat accounts, {name} {what}", mend=mend)
 

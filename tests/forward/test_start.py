@@ -157,6 +157,14 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
     (test,) = registrations(workspace / "reports")
     assert "a test begins on flat accounts, COUNCIL holds " in other.stderr
     assert f"`sim forward close-all {test.id}`" in other.stderr
+    store = workspace / "sim.db"
+    store.rename(workspace / "aside.db")
+    lost = sim(*TEST, "--exchange", served.url, *more, cwd=workspace)
+    assert lost.returncode == 2
+    assert f"the store has nothing of {test.id}, and COUNCIL holds " in lost.stderr
+    assert "sim db restore FILE" in lost.stderr
+    assert "same words" not in lost.stderr
+    (workspace / "aside.db").rename(store)
     lines = list(read_log(workspace / "logs" / "forward", TUESDAY))
     assert {line["account"] for line in lines if line["kind"] == "forward.fill"} == {"COUNCIL"}
     assert len({line["run"] for line in lines}) == 1
