@@ -78,15 +78,18 @@ def _show(
     unchecked: Mapping[str, Mapping[str, str]],
     outcomes: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> None:
-    from simulator.number_format import age, dollars, percent, price, shares
+    from simulator.forward.approvals import list_kill_shots, list_reviews
+    from simulator.number_format import age, dollars, percent, price
 
     for one in found:
         until = f"until {one.deadline}" if one.state == "waiting" else f"{one.state} {one.by} {one.reason}".rstrip()
         then = "" if one.price_then is None else f", {price(one.price_then)} then"
         say(f"{one.id}:{one.version}  {one.symbol}{then}, {one.point} of {one.decided_at}: {until}")
         for name, staged in one.sizes.items():
-            size = dollars(staged.notional) if staged.quantity is None else shares(staged.quantity)
-            prices = {"limit": staged.limit, "stop": staged.stop, "target": staged.take_profit}
+            size = dollars(staged.notional) if staged.quantity is None else f"{abs(staged.quantity):,.10g} shares"
+            size = f"{staged.side} {size}" + (f" beside {abs(staged.held):,.10g} held" if staged.held else "")
+            prices = {"limit": staged.limit, "stop": staged.stop, "target": staged.take_profit,
+                      "stop of all": staged.whole[0], "target of all": staged.whole[1]}  # fmt: skip
             terms = "".join(f", {what} {at:g}" for what, at in prices.items() if at is not None)
             say(f"  {name:10} {size}{terms}" + (f"  blocked: {staged.blocked}" if staged.blocked else ""))
         if (its := looked.get(one.id)) is not None and its.now is not None:
@@ -105,9 +108,11 @@ def _show(
             say(f"  {name:10} not within its rules: {why}")
         for name, came in outcomes.get(one.id, {}).items():
             say(f"  {name:10} {'; '.join(came)}")
-        for text in (*one.thesis, *one.kill_shots, one.dissent, *one.rules):
-            if text:
-                say(f"  {text}")
+        said = {"thesis": one.thesis, "kill shots": list_kill_shots(one), "dissent": filter(None, (one.dissent,)),
+                "reviews": list_reviews(one), "risk rules": one.rules}  # fmt: skip
+        for title, texts in said.items():
+            for number, text in enumerate(texts):
+                say(f"  {title if number == 0 else '':10} {text}")
     for run, accounts in unchecked.items():
         for name, why in accounts.items():
             say(f"{run} {name}: cannot be checked: {why}")

@@ -33,6 +33,8 @@ KINDS: Mapping[str, State] = {
     "approval.refused": "rejected",
     "approval.expired": "expired",
 }
+ABSENT: Mapping[str, tuple[object, ...]] = {"room": (None,), "whole": ((None, None),)}
+"""What earlier versions did not write, by the values that say nothing."""
 CHANGEABLE = ("quantity", "limit", "stop", "take_profit")
 
 
@@ -47,7 +49,8 @@ class Staged:
     `quantity` is signed shares, else `notional` dollars to buy for; `exits` the order class that brings stop and
     take-profit, ``simple`` for none; `held` the shares before it, `most` the dollars that the risk rules allow in the
     symbol; `blocked` the rule of broker or risk that forbids it, empty where none does; `room` what else the account
-    will hold, None where an earlier version asked.
+    will hold, None where an earlier version asked; `whole` stop and take-profit of the whole position, where the
+    decision sets them and the order, which enlarges it, does not bring them.
     """
 
     quantity: float | None = None
@@ -61,6 +64,12 @@ class Staged:
     most: float = float("inf")
     blocked: str = ""
     room: Room | None = None
+    whole: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def side(self) -> str:
+        """``buy`` or ``sell short``: what waits opens or enlarges a position."""
+        return "sell short" if (self.quantity or 0.0) < 0.0 else "buy"
 
     def exposure(self, price: float, beside: Mapping[str, float]) -> Exposure | None:
         """Return the exposure of the account after the order at `price`; `beside` are the dollars of other trades."""
@@ -119,6 +128,30 @@ class Approval:
         return hashlib.sha256(json.dumps([*shown, *to_json(more)], sort_keys=True).encode()).hexdigest()[:16]
 
 
+def list_kill_shots(asked: Approval) -> list[str]:
+    """Return each kill shot once, with who aimed it at whose pitch."""
+    aimed: dict[str, list[str]] = {shot: [] for shot in asked.kill_shots}
+    for one in asked.reviews:
+        aimed.setdefault(str(one.get("kill_shot", "")), []).append(_about(one))
+    return [f"{shot} ({'; '.join(who)})" if who else shot for shot, who in aimed.items() if shot]
+
+
+def list_reviews(asked: Approval) -> list[str]:
+    """Return a line a review: who of whose pitch, the mean score and all of them."""
+    lines = []
+    for one in asked.reviews:
+        scores = {str(name).replace("_", " "): float(mark) for name, mark in dict(one.get("scores") or {}).items()}
+        mean = f"mean {sum(scores.values()) / len(scores):.1f}" if scores else "no score"
+        marks = ", ".join((mean, *(f"{name} {mark:g}" for name, mark in scores.items())))
+        turns = f"; would turn if: {one['flip_condition']}" if one.get("flip_condition") else ""
+        lines.append(f"{_about(one)}: {marks}{turns}")
+    return lines
+
+
+def _about(review: Mapping[str, Any]) -> str:
+    return f"{review.get('seat')} on {review.get('about')} {review.get('direction', '')}".rstrip()
+
+
 def approval_id(run: str, decided_at: str, symbol: str) -> str:
     """Return 12 hex digits that name a trade of a run."""
     return hashlib.sha256(json.dumps([run, decided_at, symbol]).encode()).hexdigest()[:12]
@@ -151,7 +184,7 @@ def fold(known: Mapping[str, Approval], stored: Iterable[Stored]) -> dict[str, A
 
 def write_staged(staged: Staged) -> dict[str, Any]:
     """Return an order as it stands in an event: without what earlier versions did not have, where it is not known."""
-    return {name: one for name, one in asdict(staged).items() if name != "room" or one is not None}
+    return {name: one for name, one in asdict(staged).items() if one not in ABSENT.get(name, ())}
 
 
 def _sizes(given: Mapping[str, Any]) -> dict[str, Staged]:

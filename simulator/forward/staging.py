@@ -103,15 +103,18 @@ class Staging:
         if share is None:
             return {}
         found: dict[str, tuple[str, Staged]] = {}
+        whole = {one.symbol: (one.stop, one.take_profit) for one in intent.protects}
         for keys, ticket, held in entries(intent, tickets):
             price = intent.book.marks.get(ticket.symbol) or None
             at, equity = ticket.limit or price, intent.book.equity
             worth = ticket.notional or abs(ticket.quantity or 0.0) * (at or float("inf"))
             if worth * 100.0 <= share * equity:
                 continue
+            brought = ticket.order_class != "simple" or not held
             staged = Staged(
                 ticket.quantity, ticket.notional, ticket.limit, ticket.stop, ticket.take_profit, ticket.order_class,
                 held if held * (ticket.quantity or 1.0) > 0.0 else 0.0, equity, self.rules.limits.max_weight * equity,
+                whole=(None, None) if brought else whole.get(ticket.symbol, (None, None)),
             )  # fmt: skip
             name = approval_id(self.run, _decided_at(intent), ticket.symbol)
             found |= dict.fromkeys(keys, (name, staged))
@@ -313,12 +316,22 @@ def _words(intent: Intent, symbol: str) -> dict[str, Any]:
     record: Mapping[str, Any] = intent.decision.record
     reasons = [one.reason for one in intent.decision.targets if one.symbol == symbol and one.reason]
     pitches = [one for one in _rows(record, "pitches") if one["answer"].get("instrument") == symbol]
-    authors = {str(one["seat"]) for one in pitches}
-    reviews = [one for one in _rows(record, "reviews") if one.get("about") in authors]
+    directions = {str(one["seat"]): str(one["answer"].get("direction", "")) for one in pitches}
+    reviews = [one for one in _rows(record, "reviews") if one.get("about") in directions]
     dissent = [str(one["answer"].get("dissent_summary", "")) for one in _rows(record, "chairman")]
     return {
-        "thesis": (*reasons, *(str(text) for one in pitches for text in one["answer"].get("thesis_bullets", ()))),
-        "reviews": tuple({"seat": one["seat"], "about": one["about"], **one["answer"]} for one in reviews),
+        "thesis": (
+            *reasons,
+            *(
+                f"{seat} {directions[seat]}: {text}"
+                for seat, one in zip(directions, pitches, strict=True)
+                for text in one["answer"].get("thesis_bullets", ())
+            ),
+        ),
+        "reviews": tuple(
+            {"seat": one["seat"], "about": one["about"], "direction": directions[str(one["about"])], **one["answer"]}
+            for one in reviews
+        ),
         "kill_shots": tuple(str(one["answer"].get("kill_shot", "")) for one in reviews),
         "dissent": " ".join(filter(None, dissent)),
         "rules": (

@@ -30,7 +30,7 @@ from starlette.routing import Route
 
 from simulator.errors import SimError, UsageError
 from simulator.forward import review
-from simulator.forward.approvals import read_approvals
+from simulator.forward.approvals import list_kill_shots, list_reviews, read_approvals
 from simulator.number_format import age, percent, price
 from simulator.printing import printable
 from simulator.report.renderers.html import TEMPLATES, page_filters
@@ -61,6 +61,7 @@ class Desk:
         loader = ChoiceLoader([FileSystemLoader(HERE / "templates"), PrefixLoader({"report": REPORT})])
         self.pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
         self.pages.filters |= page_filters()
+        self.pages.filters |= {"kill_shots": list_kill_shots, "reviews": list_reviews}
         self.pages.filters["plain"] = lambda value: printable(str(value))
         self.pages.filters["brief"] = lambda at: printable(str(at)[:16].replace("T", " "))
         self.pages.filters["money"] = lambda value: "–" if value is None else f"${value:,.2f}"

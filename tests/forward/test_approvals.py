@@ -15,6 +15,8 @@ from simulator.forward.approvals import (
     StaleError,
     answer,
     answer_together,
+    list_kill_shots,
+    list_reviews,
     read_approvals,
     write_asked,
 )
@@ -166,3 +168,17 @@ def test_gross_and_buying_power_count_what_is_held_and_what_else_waits(store: St
 
 def test_an_approval_of_an_earlier_version_has_the_digest_it_always_had() -> None:
     assert ASKED.digest == "6dfbd20754268c05"
+
+
+def test_a_kill_shot_is_told_once_with_who_aims_it_at_whose_pitch() -> None:
+    def review(seat: str, about: str, direction: str, shot: str) -> dict[str, object]:
+        return {"seat": seat, "about": about, "direction": direction, "scores": {"edge_plausibility": 5, "timing": 8},
+                "kill_shot": shot, "flip_condition": "it falls"}  # fmt: skip
+
+    reviews = (review("trend", "value", "LONG", "jobs"), review("macro", "value", "LONG", "jobs"),
+               review("trend", "carry", "FLAT", "cash"))  # fmt: skip
+    asked = replace(ASKED, reviews=reviews, kill_shots=("jobs", "jobs", "cash"))
+    assert list_kill_shots(asked) == ["jobs (trend on value LONG; macro on value LONG)", "cash (trend on carry FLAT)"]
+    first = "trend on value LONG: mean 6.5, edge plausibility 5, timing 8; would turn if: it falls"
+    assert list_reviews(asked)[0] == first
+    assert list_kill_shots(replace(ASKED, kill_shots=("rates", "rates"), reviews=())) == ["rates"]

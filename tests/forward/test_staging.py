@@ -197,3 +197,13 @@ def test_risk_is_looked_at_again_by_the_price_of_the_moment_it_would_be_sent(mar
     (given_up,) = [one for one in test.events("order") if one["state"] == "given up" and one["symbol"] == "A"]
     assert given_up["why"].startswith("max_weight")
     assert any("A was approved and not sent: max_weight" in one for one in test.alerts("order refused"))
+
+
+def test_who_answers_for_more_of_a_position_sees_the_exits_of_all_of_it(market: Market, tmp_path: Path) -> None:
+    plan: Plan = {TUESDAY: (Target("A", 0.1, stop=90.0),), WEDNESDAY: (Target("A", 0.3, stop=92.0, take_profit=150.0),)}
+    test = opened(market, tmp_path, plan, ["* * approve"])
+    test.play()
+    first, more = read_approvals(test.sessions[-1].store, RUN)
+    assert [one.sizes["COUNCIL"].whole for one in (first, more)] == [(None, None), (92.0, 150.0)]
+    assert (first.sizes["COUNCIL"].stop, more.sizes["COUNCIL"].stop) == (90.0, None)
+    assert {one.sizes["COUNCIL"].side for one in (first, more)} == {"buy"}
