@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from simulator.api import make_backtester
 from simulator.config import load_config
@@ -18,12 +22,13 @@ from simulator.desk.tools.backtest import judge
 from simulator.desk.tools.registry import ToolError
 from simulator.errors import SimError, UsageError
 from simulator.evidence.unrecorded import list_runs
-from simulator.market.bars import NUMBERS
+from simulator.market.bars import NUMBERS, instant
 from simulator.market.load import load_bars
 from simulator.runs.backtests import BacktesterWithin
 from simulator.workspace import Workspace, find_workspace
 
 TOOLS = load_tools()
+SHIPPED = Path(__file__).parents[2] / "strategies" / "momentum_desk"
 GRID = {"fast": [5, 10, 20], "slow": [50, 100]}
 SMA = {"strategy": "sma_cross", "symbols": ["SPY", "QQQ"], "start": "2023-06-01"}
 
@@ -102,8 +107,8 @@ def test_bars_after_now_change_nothing_of_a_backtest_within_a_replay(place, with
     known = len(within.snapshot)
     later = {name: np.concatenate([getattr(bars, name)[:known], getattr(bars, name)[known:] * 2.5]) for name in NUMBERS}
     other = replace(within, snapshot=replace(bars, **later).snapshot(within.snapshot.as_of, context=context))
-    for name, given in (("run_backtest", {}), ("test_parameter_sensitivity", {"sweep": GRID})):
-        assert ask(within, name, **SMA, **given) == ask(other, name, **SMA, **given)
+    for name, more in (("run_backtest", {}), ("test_parameter_sensitivity", {"sweep": GRID})):
+        assert ask(within, name, **SMA, **more) == ask(other, name, **SMA, **more)
     other = replace(other, backtester=BacktesterWithin(place.strategies, load_config(place.config)))
     strategies = ("sma_cross", "buy_and_hold")
     here, there = (
@@ -111,8 +116,8 @@ def test_bars_after_now_change_nothing_of_a_backtest_within_a_replay(place, with
     )
     assert here == there
     read = {"calculate_metrics": {"backtest": here[0]}, "generate_equity_curve": {"backtest": here[0]}}
-    for name, given in {**read, "compare_strategies": {"backtests": here}}.items():
-        assert ask(within, name, **given) == ask(other, name, **given)
+    for name, more in {**read, "compare_strategies": {"backtests": here}}.items():
+        assert ask(within, name, **more) == ask(other, name, **more)
     made = ask(within, "run_backtest", **SMA)
     assert ask(within, "calculate_metrics", backtest=made["id"])["sharpe"] == made["sharpe"]
     curve = ask(within, "generate_equity_curve", backtest=made["id"], points=10)
@@ -173,9 +178,9 @@ def test_progress_is_told_and_whoever_hears_it_can_end_the_work(place, within):
             raise KeyboardInterrupt
 
     for backtester in (within.backtester, make_backtester(place)):
-        for name, given in (("run_backtest", {}), ("test_parameter_sensitivity", {"sweep": GRID})):
+        for name, more in (("run_backtest", {}), ("test_parameter_sensitivity", {"sweep": GRID})):
             with pytest.raises(KeyboardInterrupt):
-                ask(replace(within, backtester=backtester, report=stop), name, **SMA, **given)
+                ask(replace(within, backtester=backtester, report=stop), name, **SMA, **more)
     # A run that was ended is none; members of a sweep that were to be seen count, also where nobody concluded.
     assert [str(row["folder"])[:16] for row in list_runs(place)] == ["sweep-sma_cross-"]
 
@@ -236,3 +241,48 @@ def test_the_account_has_figures_and_a_curve_of_its_own(desk):
     curve = ask(state, "generate_equity_curve", points=3)
     assert [point["equity"] for point in curve["points"]] == [100.0, 99.0, 120.0]
     assert (curve["points"][1]["drawdown"], curve["left_out"]) == (pytest.approx(0.1), 2)
+
+
+@pytest.fixture(scope="module")
+def walks(desk):
+    return desk.bars("2024-01-02", "2024-07-31")
+
+
+@settings(max_examples=12)
+@given(data=st.data())
+def test_no_backtest_tool_tells_of_anything_after_now(desk, walks, data):
+    now = desk.at("2024-03-01", "00:00") + timedelta(minutes=data.draw(st.integers(0, 60 * 24 * 150), "minutes"))
+    known = int(np.searchsorted(walks.closes_at, instant(now), side="right"))
+    later = {
+        name: np.concatenate([getattr(walks, name)[:known], getattr(walks, name)[known:] * 3.7]) for name in NUMBERS
+    }
+    symbols = data.draw(st.lists(st.sampled_from(["AAA", "BBB", "SPY", "LATE", "NOPE"]), min_size=1, max_size=3))
+    day = st.dates(date(2024, 1, 3), date(2024, 8, 30)).map(str)
+    wanted = {"strategy": "sma_cross", "symbols": symbols, "start": data.draw(day, "start")}
+    wanted["end"] = data.draw(st.none() | day, "end")
+    points = data.draw(st.integers(2, 1000), "points")
+    told = []
+    for bars in (walks, replace(walks, **later)):
+        account = [(date(2024, 1, 2), 1e5), (date(2024, 1, 3), 1.01e5)]
+        within = BacktesterWithin(SHIPPED.parent, load_config(SHIPPED.parents[1] / "config"))
+        state = desk.state(now, bars, {"AAA": 10.0}, equity=account, backtester=within)
+        made = answered(state, "run_backtest", **wanted, parameters={"fast": 3, "slow": 8})
+        swept = answered(state, "test_parameter_sensitivity", **wanted, sweep={"fast": [3, 5]}, parameters={"slow": 8})
+        other = answered(state, "run_backtest", **{**wanted, "strategy": "equal_weight"})
+        ids = [one.get("id", "none") for one in (made, other)]
+        read = [answered(state, "compare_strategies", backtests=ids)]
+        for name in (ids[0], None):
+            read += [answered(state, "calculate_metrics", backtest=name)]
+            read += [answered(state, "generate_equity_curve", backtest=name, points=points)]
+        told.append([made, swept, other, *read])
+    assert told[0] == told[1]
+    dates = re.findall(r'"(20\d\d-\d\d-\d\d)', json.dumps(told[0]))
+    assert all(date.fromisoformat(one) <= now.date() for one in dates)
+
+
+def answered(state, name, **given):
+    """Answer of a tool, or why there is none."""
+    try:
+        return ask(state, name, **given)
+    except SimError as error:
+        return {"refused": str(error).split("\n")[0] if "by now" in str(error) else type(error).__name__}

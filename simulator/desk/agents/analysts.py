@@ -13,7 +13,7 @@ from typing import Any
 
 Facts = Mapping[str, Any]
 
-VERSION = "d1"
+VERSION = "d2"
 """Stands behind the model's name in every question. Whoever changes an answer of a rule changes it too, lest the rule
 meet an older one's answers in the cache; tests/desk/test_desk_analysts.py notices."""
 
@@ -90,9 +90,8 @@ def review(prompt: Facts) -> Facts:
         return call
     trades = facts["trades"]
     lost = [one for one in trades if one["profit"] < 0.0]
-    profits: Mapping[str, float] = facts["profit_by_symbol"]
-    often = {symbol: sum(one["symbol"] == symbol for one in trades) for symbol in profits}
-    poor = sorted(symbol for symbol in profits if profits[symbol] < 0.0 and often[symbol] >= POOR_TRADES)
+    sums: Mapping[str, Facts] = facts["by_symbol"]
+    poor = sorted(name for name, one in sums.items() if one["profit"] < 0.0 and one["trades"] >= POOR_TRADES)
     run = 0
     for one in reversed(trades):
         if one["profit"] >= 0.0:
@@ -101,8 +100,8 @@ def review(prompt: Facts) -> Facts:
     stops = sum("stop" in one["ended"] for one in lost)
     shown = f" of the {len(trades)} shown, {facts['left_out']} left out," if facts["left_out"] else ""
     return {
-        "summary": f"{facts['closed']} trades in {facts['period_days']} days, {facts['lost']} at a loss: "
-        f"{facts['grade']}.",
+        "summary": f"{_count(facts['closed'], 'trade')} in {_count(facts['period_days'], 'day')}, {facts['lost']} at a "
+        f"loss. So far: {facts['grade']}.",
         "patterns": [f"{stops} of {len(lost)} losing trades{shown} ended at their stop."] if lost else [],
         "psychology": [f"{run} losing trades in a row: the desk rests before it trades again."] if run >= 3 else [],
         "recommendations": [f"Leave {symbol} alone until its trend is back." for symbol in poor],
@@ -135,6 +134,10 @@ def validate(prompt: Facts) -> Facts:
         "reasons": reasons or ["Every bar is met."],
         "concerns": [],
     }
+
+
+def _count(count: int, one: str) -> str:
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
 def _first_call(prompt: Facts, tool: str, arguments: Facts) -> Facts | None:

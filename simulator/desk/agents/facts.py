@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
@@ -95,20 +96,21 @@ def optimizer_facts(state: DeskState, plan: Mapping[str, Any], analysis: AgentRo
 def reviewer_facts(
     state: DeskState, period_days: int, detailed: bool, metrics: Mapping[str, Any], grade: str
 ) -> dict[str, Any]:
-    """Return what the reviewer sees: metrics and grade of a period by the formulas, counts of all its round trips and
-    the newest of them."""
+    """Return what the reviewer sees: `metrics` and `grade` of the account so far by the formulas; of the period, counts
+    of all its round trips and the newest of them."""
     since = state.today - timedelta(days=period_days - 1)
     closed = sorted((trip for trip in state.trips if trip.exit_at is not None), key=lambda trip: trip.exit_at or 0)
     recent = [trip for trip in closed if _day(trip.exit_at or 0) >= since.isoformat()]
     by_symbol: dict[str, float] = {}
     for trip in recent:
         by_symbol[trip.symbol] = by_symbol.get(trip.symbol, 0.0) + trip.pnl
+    often = Counter(trip.symbol for trip in recent)
     return {
         "period_days": period_days,
         "detailed": detailed,
         "metrics": rounded(dict(metrics)),
         "grade": grade,
-        "profit_by_symbol": rounded(by_symbol, 2),
+        "by_symbol": {name: {"trades": often[name], "profit": rounded(total, 2)} for name, total in by_symbol.items()},
         "closed": len(recent),
         "lost": sum(trip.pnl < 0.0 for trip in recent),
         "left_out": max(0, len(recent) - SHOWN),
