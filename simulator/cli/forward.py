@@ -201,9 +201,9 @@ def _show(loops: Sequence[Status]) -> None:
             share = percent(one.error_rate, 2)
             say(f"  error rate {share}: {one.failed} of {counted(one.requests, 'request')} failed or were refused")
         for name, account in one.accounts.items():
-            held = ", ".join(f"{symbol} {shares(count)}" for symbol, count in account.positions.items()) or "flat"
+            held = ", ".join(f"{symbol} {shares(count)}" for symbol, count in account.positions.items())
             worth = "no close yet" if account.session is None else f"{dollars(account.equity)} on {account.session}"
-            say(f"  {name} ({account.number}): {worth}; {held}")
+            say(f"  {name} ({account.number}): {worth}; {held or account.without_shares}")
         for name, why in one.left_alone.items():
             say(f"  {name} is left alone: {why}")
         for change in one.programs:

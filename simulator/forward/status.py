@@ -35,13 +35,20 @@ class Events(Protocol):
 @dataclass(frozen=True)
 class Standing:
     """An account by our own books: number at the broker, dollars at the last close booked (None before the first),
-    and signed shares with all fills since."""
+    and signed shares with all fills since. Where the store has not even its opening, it is not `on_record`: that it
+    shows no shares says nothing."""
 
     number: str
     equity: float | None
     cash: float | None
     session: str | None
     positions: Mapping[str, float]
+    on_record: bool = True
+
+    @property
+    def without_shares(self) -> str:
+        """Return the word for no positions."""
+        return "flat" if self.on_record else "positions unknown: the store has lost this test"
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,9 @@ def _health(heart: Heartbeat, now: datetime, hearts: Sequence[Heartbeat]) -> str
 def _stand(name: str, number: str, stored: Sequence[Stored]) -> Standing:
     rows = [one.event.payload for one in stored if one.event.kind == "forward.session" and one.event.account == name]
     row = rows[-1] if rows else {}
-    return Standing(number, row.get("equity"), row.get("cash"), row.get("session"), read_positions(name, stored))
+    opened = any(name in one.event.payload.get("opening", ()) for one in stored)
+    shares = read_positions(name, stored)
+    return Standing(number, row.get("equity"), row.get("cash"), row.get("session"), shares, opened)
 
 
 def read_positions(name: str, stored: Sequence[Stored]) -> dict[str, float]:

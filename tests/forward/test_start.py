@@ -164,7 +164,9 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
     assert f"the store has nothing of {test.id}, and COUNCIL holds " in lost.stderr
     assert "sim db restore FILE" in lost.stderr
     assert "same words" not in lost.stderr
+    assert "positions unknown" in sim("forward", "status", cwd=workspace).stdout
     (workspace / "aside.db").rename(store)
+    assert "positions unknown" not in sim("forward", "status", cwd=workspace).stdout
     lines = list(read_log(workspace / "logs" / "forward", TUESDAY))
     assert {line["account"] for line in lines if line["kind"] == "forward.fill"} == {"COUNCIL"}
     assert len({line["run"] for line in lines}) == 1
