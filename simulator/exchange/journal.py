@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from simulator.errors import DataError
 from simulator.exchange.accounts import digest_secret
+from simulator.files import keep_private
 
 KEYS = ("apca-api-key-id", "apca-api-secret-key")
 
@@ -48,6 +49,7 @@ class Journal:
             else:
                 self.known.add(line["headers"][0])
                 await _ask(app, line)
+        keep_private(self.path)
         self._file = self.path.open("ab")
         self._file.truncate(sum(len(line) + 1 for line in self._lines))
         if not self._lines:
