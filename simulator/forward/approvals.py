@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -35,6 +35,7 @@ KINDS: Mapping[str, State] = {
 }
 ABSENT: Mapping[str, tuple[object, ...]] = {"room": (None,), "whole": ((None, None),)}
 """What earlier versions did not write, by the values that say nothing."""
+LEAST_DOLLARS = 1.0
 CHANGEABLE = ("quantity", "limit", "stop", "take_profit")
 
 
@@ -77,8 +78,15 @@ class Staged:
 
     def worth(self, price: float) -> float:
         """Return the signed dollars of the position after the order; what is ordered is paid at its limit."""
-        ordered = self.notional if self.quantity is None else self.quantity * (self.limit or price)
+        ordered = self.notional if self.quantity is None else self.quantity * self.paid(price)
         return self.held * price + (ordered or 0.0)
+
+    def paid(self, price: float) -> float:
+        """Return the price that is reckoned with while the market is at `price`: a buy is paid its limit at most, a
+        sale brings its limit at least, and the market's price where that is more."""
+        if self.limit is None:
+            return price
+        return max(self.limit, price) if (self.quantity or 0.0) < 0.0 else self.limit
 
     @property
     def terms(self) -> tuple[float | None, ...]:
@@ -384,6 +392,8 @@ def change(staged: Staged, changes: Mapping[str, float]) -> Staged:
     """Return `staged` with `changes`. Raises UsageError for what cannot be changed."""
     if not changes:
         return staged
+    if {"scale", "quantity"} <= changes.keys():
+        raise UsageError("a size is changed by scale or by quantity", mend="give one of them")
     new: dict[str, Any] = {}
     side = -1.0 if (staged.quantity or 0.0) < 0.0 else 1.0
     for name, value in changes.items():
@@ -391,6 +401,8 @@ def change(staged: Staged, changes: Mapping[str, float]) -> Staged:
             raise UsageError(f"{name} = {value:g} cannot be", mend=f"positive numbers of {', '.join(CHANGEABLE)}")
         if name == "scale":
             dollars, shares = staged.notional, staged.quantity
+            if not isfinite((shares or dollars or 0.0) * value):
+                raise UsageError(f"{name} = {value:g} cannot be", mend="a factor that leaves a number")
             new |= {"quantity": None if shares is None else float(int(shares * value))}
             new |= {"notional": None if dollars is None else round(dollars * value, 2)}
         elif name == "quantity":
@@ -409,6 +421,8 @@ def forbids(staged: Staged, price: float | None, beside: Mapping[str, float] | N
     bare = prices == (None, None, None)
     if shares == 0.0:
         return "less than one share"
+    if price is None or not 0.0 < price < inf:
+        return "no price is known: nothing says what it is worth"
     if shares is not None and shares % 1.0 and (not bare or shares < 0.0):
         return "limits, exits and short sales have whole shares"
     if shares is None and not bare:
@@ -417,12 +431,14 @@ def forbids(staged: Staged, price: float | None, beside: Mapping[str, float] | N
         if one is not None and abs(one - round(one, 2 if one >= 1.0 else 4)) > 1e-9:
             return f"{one:g} is between two ticks"
     side, at = (-1.0 if (shares or 0.0) < 0.0 else 1.0), staged.limit or price
-    if at is not None and staged.stop is not None and (at - staged.stop) * side <= 0.0:
+    if staged.stop is not None and (at - staged.stop) * side <= 0.0:
         return f"the price {at:g} is beyond the stop {staged.stop:g}"
-    if at is not None and staged.take_profit is not None and (staged.take_profit - at) * side <= 0.0:
+    if staged.take_profit is not None and (staged.take_profit - at) * side <= 0.0:
         return f"the price {at:g} is beyond the target {staged.take_profit:g}"
-    worth = staged.notional or abs(shares or 0.0) * (at or 0.0)
-    if worth + abs(staged.held) * (at or 0.0) > staged.most * 1.02:  # prices have moved since it was sized
+    worth = staged.notional or abs(shares or 0.0) * staged.paid(price)
+    if worth < LEAST_DOLLARS:
+        return "less than a dollar"
+    if worth + abs(staged.held) * price > staged.most * 1.02:  # prices have moved since it was sized
         return f"max_weight: ${worth:,.0f} more is above the ${staged.most:,.0f} that the risk rules allow"
-    after = staged.exposure(price or at, beside or {}) if at is not None else None
+    after = staged.exposure(price, beside or {})
     return "" if after is None else after.broken

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -229,7 +230,7 @@ def count_trials(registration: Registration, reports: Path, journal: Journal) ->
 def find_folder(reports: Path, name: str = "last") -> Path:
     """Return the folder of the forward test or rehearsal of that folder, id or beginning of either; of ``last`` and of
     several the one that was written to last. Raises UsageError where there is none."""
-    if (Path(name) / FILE).is_file():
+    if os.path.isfile(Path(name) / FILE):  # a name too long for a file is none
         return Path(name)
     known = sorted((one for one in reports.glob("forward-*") if one.is_dir()), key=lambda one: one.stat().st_mtime_ns)
     ids = {one: one.name.rpartition("-")[2] for one in known}

@@ -17,6 +17,7 @@ from typing import TypeVar
 from simulator.errors import BrokerError, UsageError
 from simulator.forward.accounts import Closing, close_all_positions, get_all_accounts
 from simulator.forward.alpaca import AlpacaAccount
+from simulator.forward.mode import Keys
 from simulator.forward.registration import Registration, registrations
 from simulator.forward.settings import load_settings
 from simulator.forward.status import read_positions
@@ -82,6 +83,8 @@ def close_all(
 
     Repeated, it goes on with the same closing until the switch is put back. Raises ConfigError where keys are missing.
     """
+    if load_settings(workspace.config).mode != "live":
+        _open_keys(registration, workspace, ask, url)  # refused before a loop ends for nothing: pages may have no keys
     throw(workspace, STOP, f"close-all at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
     until = time.monotonic() + LOOP_ENDS_WITHIN_S
     while any(one.is_running() for one in read_heartbeats(workspace) if one.run == registration.id):
@@ -126,18 +129,24 @@ def reconcile(registration: Registration, workspace: Workspace, ask: Ask, url: s
     return Reconciled(tuple(differences), failed, external)
 
 
-def _with_accounts(
-    registration: Registration, workspace: Workspace, ask: Ask, url: str | None,
-    work: Callable[[Mapping[str, AlpacaAccount]], Awaitable[T]],
-) -> T:  # fmt: skip
-    settings = load_settings(workspace.config)
+def _open_keys(
+    registration: Registration, workspace: Workspace, ask: Ask, url: str | None
+) -> tuple[dict[str, Keys], str | None]:
+    """Return the keys of all accounts, and the rehearsal exchange they traded at, None for Alpaca."""
     with open_store(workspace) as store:
         events = [one.event for one in store.of_forward(registration.id)]
     url = url or exchange_of(events)
     if url is None and any(one.payload.get("rehearsed") for one in events):
         raise UsageError(f"{registration.id} traded at a rehearsal exchange", mend="name it: --exchange URL")
-    keys = open_all_keys(tuple(registration.accounts), settings, url, ask)
-    patience = make_patience(settings)
+    return open_all_keys(tuple(registration.accounts), load_settings(workspace.config), url, ask), url
+
+
+def _with_accounts(
+    registration: Registration, workspace: Workspace, ask: Ask, url: str | None,
+    work: Callable[[Mapping[str, AlpacaAccount]], Awaitable[T]],
+) -> T:  # fmt: skip
+    keys, url = _open_keys(registration, workspace, ask, url)
+    patience = make_patience(load_settings(workspace.config))
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[dict[str, AlpacaAccount]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ RUN = "web"
 """Where acts stand in the store that belong to no approval."""
 ACTIONS = ("pause", "resume", "stop", "kill switch", "close-all", "start")
 MOST_TEXT = 300
+SWITCHES = {"pause": PAUSE, "kill switch": STOP}
 ANSWERS = ("approve", "reject", "modify")
 
 
@@ -51,29 +53,34 @@ def act(workspace: Workspace, store: Store, person: Person, given: Mapping[str, 
     reason = " ".join(str(given.get("reason", "")).split())[:300]
     words = {name: str(given[name])[:300] for name in ("symbols", "models", "sessions", "exchange") if given.get(name)}
     words |= {"what": due} if action == "start" else {}
-    record(store, person, action, run=run, typed=typed[:100], reason=reason, **words)
+    told, unrecorded = f"{person.name}, on the page" + (f": {reason}" if reason else ""), ""
+    if action in SWITCHES:  # whatever has become of the store
+        throw(workspace, SWITCHES[action], told)
     try:
-        return _do(workspace, action, run, f"{person.name}, on the page" + (f": {reason}" if reason else ""), given)
+        record(store, person, action, run=run, typed=typed[:100], reason=reason, **words)
     except SimError as error:
-        record(store, person, f"{action}: refused", run=run, what=error.found[:MOST_TEXT])
+        if action not in (*SWITCHES, "stop", "close-all"):
+            raise
+        unrecorded = f"; not on record: {error.found}"
+    try:
+        return _do(workspace, action, run, given) + unrecorded
+    except SimError as error:
+        with suppress(SimError):
+            record(store, person, f"{action}: refused", run=run, what=error.found[:MOST_TEXT])
         raise
 
 
-def _do(workspace: Workspace, action: str, run: str, told: str, given: Mapping[str, Any]) -> str:
-    if action == "pause":
-        throw(workspace, PAUSE, told)
-    elif action == "resume":
+def _do(workspace: Workspace, action: str, run: str, given: Mapping[str, Any]) -> str:
+    if action == "resume":
         return "entries go on" if reset(workspace, PAUSE) else "entries were not paused"
-    elif action == "start":
+    if action == "start":
         return start_test(workspace, given)
-    elif action == "kill switch":
-        throw(workspace, STOP, told)
-    elif action == "stop":
+    if action == "stop":
         hearts = [one for one in read_heartbeats(workspace) if one.run == run]
         if not hearts:
             raise UsageError(f"no loop of {run} ever was at work here")
         ask_to_stop(hearts[-1])
-    else:
+    elif action == "close-all":
         return close(workspace, run)
     return {"pause": "entries are paused", "stop": f"{run} ends after what it is doing"}.get(action, "switch is thrown")
 

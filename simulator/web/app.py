@@ -115,12 +115,15 @@ class Desk:
                 return _refuse(403, f"{session.name} may read, not answer")
             try:
                 given = json.loads(await request.body())
+                json.dumps(given, ensure_ascii=False).encode()  # half a surrogate pair is no text
             except (ValueError, RecursionError):
                 return _refuse(400, "the body is not JSON")
             try:
                 return JSONResponse(await anyio.to_thread.run_sync(handler, given, person))
             except SimError as error:
                 return _refuse(409, printable(str(error)))
+            except OverflowError:
+                return _refuse(400, "a number is too large")
 
         return entered
 
@@ -131,7 +134,7 @@ class Desk:
         """Answer the form for the token, and the token."""
         to = request.query_params.get("to", "/")
         to = to if to.startswith("/") and not to.startswith("//") and to.isprintable() and "\\" not in to else "/"
-        if request.method == "GET":
+        if request.method != "POST":
             return self.render("login.html", to=to, error="")
         address = _address(request)
         if (wait := self.limiter.wait_s(address)) > 0.0:
@@ -140,11 +143,13 @@ class Desk:
             return page
         given = dict(await _read_form(request))
         token = find_token(self.workspace, given.get("token", "").strip())
+        if token is None:
+            self.limiter.note(address)  # before anything is awaited: many at once are many tries
         person = actions.Person(token.name if token else "?", address)
         action = "logged in" if token else "login refused"
-        await anyio.to_thread.run_sync(self._note, person, action, token.role if token else "")
+        with contextlib.suppress(SimError):  # a store that takes nothing keeps nobody from the switches
+            await anyio.to_thread.run_sync(self._note, person, action, token.role if token else "")
         if token is None:
-            self.limiter.note(address)
             return self.render("login.html", 403, to=to, error="no such token")
         answer = RedirectResponse(to, 303)
         secure = self.known.is_secure
@@ -265,7 +270,12 @@ class Desk:
 
 def make_app(workspace: Workspace, store: Store, known: Addresses, sessions: Sessions | None = None) -> Guard:
     """Return the ASGI application of a workspace, behind its guard; `sessions` are those it begins with."""
-    return Guard(Starlette(routes=Desk(workspace, store, known, sessions or Sessions(workspace)).routes()), known)
+    desk = Desk(workspace, store, known, sessions or Sessions(workspace))
+
+    async def tell(_request: Request, error: Exception) -> Response:
+        return _refuse(503, printable(str(error)))
+
+    return Guard(Starlette(routes=desk.routes(), exception_handlers={SimError: tell}), known)
 
 
 def _refuse(status: int, text: str) -> Response:

@@ -34,7 +34,7 @@ class Feed:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.ring: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
-        self.position, self.first = -1, 0
+        self.position, self.first, self.born = -1, 0, 0
         self.looking = 0
         self.changed = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
@@ -47,11 +47,11 @@ class Feed:
         try:
             while self.position < 0:
                 await _wait(self.changed)
-            seen = self.position if after is None else after
+            seen, born = self.position if after is None else after, self.born
             yield f"retry: 1000\nid: {seen}\nevent: hello\ndata: {self.position}\n\n".encode()
             while is_allowed():
-                if seen < self.first:  # more has happened than is kept
-                    seen = self.position
+                if seen < self.first or born < self.born:  # more has happened than is kept, or it is another store
+                    seen, born = self.position, self.born
                     yield f"id: {seen}\nevent: anew\ndata: {seen}\n\n".encode()
                 changed, new, seen = self.changed, self._since(seen), self.position  # what comes while it is sent, too
                 yield new or b": beat\n\n"
@@ -73,6 +73,12 @@ class Feed:
                 newest = partial(self.store.newest_forward, KEPT)
                 since = partial(self.store.of_forward, None, (), self.position)
                 new = await anyio.to_thread.run_sync(newest if self.position < 0 else since)
+                if not new and self.position > 0:
+                    last = await anyio.to_thread.run_sync(self.store.newest_forward, 1)
+                    if not last or last[-1].position < self.position:  # a backup was put back
+                        new, self.position = await anyio.to_thread.run_sync(newest), 0
+                        self.ring.clear()
+                        self.born += 1
                 if new or self.position < 0:
                     self._take(new)
             await asyncio.sleep(EVERY_S)

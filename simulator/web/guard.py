@@ -90,7 +90,7 @@ class Guard:
         if headers.get("host", "") not in self.known.hosts:
             return PlainTextResponse("no such host here; --public names the address of a proxy\n", 421)
         if method not in ("GET", "HEAD"):
-            if headers.get("origin") not in self.known.origins:
+            if {*headers.getlist("origin")} - self.known.origins or "origin" not in headers:
                 return PlainTextResponse("asked from another site\n", 403)
             size = headers.get("content-length", "0")
             if not size.isdecimal() or int(size) > MOST_BODY:

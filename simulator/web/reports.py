@@ -23,8 +23,11 @@ def find_report(reports: Path, name: str) -> Path | None:
     parts = name.split("/")
     if "\0" in name or "\\" in name or any(part in ("", "..") or part.startswith(".") for part in parts):
         return None
-    root, path = reports.resolve(), reports.joinpath(*parts).resolve()
-    return path if path.is_relative_to(root) and path.is_file() and path.suffix in SHOWN else None
+    try:
+        root, path = reports.resolve(), reports.joinpath(*parts).resolve()
+        return path if path.is_relative_to(root) and path.is_file() and path.suffix in SHOWN else None
+    except OSError:  # a name too long for any file
+        return None
 
 
 def policy_of(page: bytes) -> str:
@@ -63,5 +66,5 @@ def render_forward(workspace: Workspace, run: str) -> bytes:
 
 def list_reports(reports: Path) -> list[str]:
     """Return the pages under the folder of reports, the newest first, as ``FOLDER/page.html``."""
-    found = [path for path in reports.glob("*/*.html") if not path.parent.name.startswith(".")]
+    found = [path for path in reports.glob("*/*.html") if not path.parent.name.startswith(".") and path.is_file()]
     return [path.relative_to(reports).as_posix() for path in sorted(found, key=lambda it: -it.stat().st_mtime)]

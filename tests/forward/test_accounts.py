@@ -28,7 +28,7 @@ def six(market: Market) -> dict[str, AlpacaAccount]:
 
 
 def revoke(market: Market, name: str) -> None:
-    market.served.call(lambda exchange: setattr(exchange.accounts[f"KEY-{name}"], "secret", "another"))
+    market.served.call(lambda exchange: setattr(exchange.accounts[f"KEY-{name}"], "digest", "another"))
 
 
 def test_one_account_that_fails_hides_none_of_the_others(market: Market, six: dict[str, AlpacaAccount]) -> None:

@@ -15,6 +15,7 @@ from simulator.forward.approvals import (
     StaleError,
     answer,
     answer_together,
+    forbids,
     list_kill_shots,
     list_reviews,
     read_approvals,
@@ -71,6 +72,8 @@ def test_a_real_test_takes_no_answer_after_the_deadline(tmp_path: Path) -> None:
         ({"quantity": float("nan")}, "cannot be"),
         ({"scale": 0.01}, "less than one share"),
         ({"colour": 1}, "cannot be"),
+        ({"scale": 1e308}, "cannot be"),
+        ({"scale": 2.0, "quantity": 5.0}, "by scale or by quantity"),
     ],
 )
 def test_changes_that_broker_or_risk_rules_forbid_leave_it_waiting(
@@ -86,6 +89,24 @@ def test_an_approval_at_a_price_beyond_its_stop_is_refused(store: Store) -> None
     store.append("run", [Event("approval.asked", ASKED.decided_at, None, write_asked(bare))])
     with pytest.raises(UsageError, match="price 89 is beyond the stop 90"):
         answer(store, ASKED.id, 2, "ann", "approve", price=89.0)
+
+
+@pytest.mark.parametrize(
+    ("staged", "price", "why"),
+    [
+        (Staged(-150.0, limit=1.0, most=20_000.0), 517.0, "max_weight"),  # a sale below the market fills at the market
+        (Staged(-150.0, limit=1.0, stop=600.0, exits="oto", most=20_000.0), 517.0, "max_weight"),
+        (Staged(150.0, limit=1.0, most=20_000.0), 517.0, ""),
+        (Staged(1e9, most=20_000.0), None, "no price is known"),
+        (Staged(10.0, most=20_000.0), float("nan"), "no price is known"),
+        (Staged(1e-9, most=20_000.0), 100.0, "less than a dollar"),
+        (Staged(notional=0.0, most=20_000.0), 100.0, "less than a dollar"),
+    ],
+)
+def test_a_size_is_held_against_what_it_may_cost(staged: Staged, price: float | None, why: str) -> None:
+    found = forbids(staged, price)
+    assert found.startswith(why)
+    assert bool(found) == bool(why)
 
 
 def test_a_change_is_kept_with_who_saw_what(store: Store) -> None:

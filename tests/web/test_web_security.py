@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from simulator.errors import UsageError
+from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import read_approvals
 from simulator.web import sessions
 from simulator.web.serve import serve
@@ -112,7 +112,18 @@ def test_an_oversized_body_is_refused(site: Site, chunked: bool) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("body", ["", "[]", "{}", '{"answers": [1]}', "[" * 60_000, '{"answers": [{"id": "a"}]}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"answers": [{"id": "\\ud800"}]}',
+        "",
+        "[]",
+        "{}",
+        '{"answers": [1]}',
+        "[" * 60_000,
+        '{"answers": [{"id": "a"}]}',
+    ],
+)
 def test_a_body_that_is_no_answer_is_refused_in_one_line(site: Site, body: str) -> None:
     status, _, text = ask(site, "POST", "/approvals", body, **enter(site, site.token("ann", "approve")))
     assert status in (400, 409)
@@ -180,3 +191,44 @@ def test_switches_are_thrown_by_who_types_their_name(site: Site) -> None:
 def test_a_proxy_that_would_carry_tokens_in_the_clear_is_refused(tmp_path: Path, address: str) -> None:
     with pytest.raises(UsageError, match=r"in the clear|no address"):
         serve(Workspace(tmp_path, tmp_path), "0.0.0.0", 0, [address])
+
+
+def test_what_is_asked_as_a_head_is_no_try_and_two_origins_are_none(site: Site) -> None:
+    token = site.token("ann", "approve")
+    for _ in range(12):
+        assert ask(site, "HEAD", "/login", origin="https://evil.example")[0] == 200
+    ann = enter(site, token)
+    assert [one.event.payload["action"] for one in site.store.of_forward("web")] == ["logged in"]
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+    connection.putrequest("POST", "/act")
+    for origin in (site.url, "https://evil.example"):
+        connection.putheader("origin", origin)
+    for name, value in (*ann.items(), ("content_length", "0")):
+        connection.putheader(name.replace("_", "-"), value)
+    connection.endheaders()
+    assert connection.getresponse().status == 403
+    connection.close()
+
+
+@pytest.mark.fault("disk", "the store takes nothing while somebody throws the kill switch", "it is thrown, and said")
+def test_switches_do_not_wait_for_a_store_that_takes_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = site.token("ann", "approve")
+
+    def full(*_: object) -> None:
+        raise SimError("database or disk is full")
+
+    monkeypatch.setattr(site.store, "append", full)
+    ann = enter(site, token)
+    status, _, text = ask(site, "POST", "/act", {"action": "kill switch", "typed": "kill switch"}, **ann)
+    assert (status, "not on record: database or disk is full" in text) == (200, True), text
+    assert (site.workspace.out / "forward.stop").exists()
+    assert ask(site, "POST", "/act", {"action": "start", "strategy": "x", "typed": "x"}, **ann)[0] == 409
+
+
+def test_odd_names_of_reports_are_not_found(site: Site) -> None:
+    ann = enter(site, site.token("ann", "read"))
+    (folder := site.workspace.reports / "odd").mkdir(parents=True)
+    (folder / "gone.html").symlink_to(folder / "nowhere")
+    assert ask(site, "GET", "/runs", **ann)[0] == 200
+    for path in (f"/reports/a/{'b' * 300}.html", f"/forward/{'a' * 300}/report.html", f"/reports/{'b/' * 3000}x.html"):
+        assert ask(site, "GET", path, **ann)[0] == 404, path
