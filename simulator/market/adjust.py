@@ -16,6 +16,8 @@ from simulator.market.calendar import day_of
 from simulator.market.table import PRICES, BarTable
 from simulator.numerics import log
 
+IN_OTHER_SHARES = ("are adjusted for their splits already", "before its splits are adjusted for them")
+"""Parts of the notes on prices that are in shares of another day."""
 PLAIN = 0.15
 """Logarithm of a split from which on a night's move does not hide it."""
 JUMP_WITHIN = 0.25
@@ -51,7 +53,7 @@ def apply_splits(table: BarTable, factors: Floats, adjusted: Floats | None = Non
         raise _half(table, factors, jumped[0], still[0])
     if not jumped:
         said = ", ".join(_named(factors[row], _day(table, row)) for row in still)
-        note = f"prices are adjusted for their splits already and are left alone ({said})"
+        note = f"prices {IN_OTHER_SHARES[0]} and are left alone ({said})"
         return replace(table, notes=(*table.notes, note)) if still else table
     ratio = np.ones(len(table))
     for row in jumped:
@@ -62,7 +64,7 @@ def apply_splits(table: BarTable, factors: Floats, adjusted: Floats | None = Non
     arrays = {name: getattr(table, name) / ratio for name in PRICES}
     if adjusted is None or not _in_new_shares(table, ratio, adjusted):
         arrays["dividend"] = table.dividend / ratio
-    note = f"bars before its splits are adjusted for them ({said})"
+    note = f"bars {IN_OTHER_SHARES[1]} ({said})"
     return replace(table, **arrays, volume=table.volume * ratio, notes=(*table.notes, note))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from simulator.config import WEEKDAYS, Config
 from simulator.errors import DataError
 from simulator.market import calendar
+from simulator.market.adjust import IN_OTHER_SHARES
 from simulator.market.bars import Bars
 from simulator.market.events import load_events
 from simulator.market.load import load_bars
@@ -72,9 +73,9 @@ def load_inputs(
 
 
 def refuse_splits(strategy: Strategy[Any], loaded: LoadedInputs) -> None:
-    """Raise DataError for a desk on bars as traded that seem to hold a split: neither its averages nor its stops reach
-    over one."""
-    jump = next((note for note in loaded.notes if UNADJUSTED in note), None)
+    """Raise DataError for a desk on bars as traded that hold a split, or seem to: neither its averages nor its stops
+    reach over one, and prices that are adjusted for it tell of it before it came."""
+    jump = next((note for note in loaded.notes for said in (UNADJUSTED, *IN_OTHER_SHARES) if said in note), None)
     if jump is None:
         return
     from simulator.desk.strategy import Desk
