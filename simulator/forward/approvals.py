@@ -430,7 +430,8 @@ def forbids(staged: Staged, price: float | None, beside: Mapping[str, float] | N
     for one in prices:
         if one is not None and abs(one - round(one, 2 if one >= 1.0 else 4)) > 1e-9:
             return f"{one:g} is between two ticks"
-    side, at = (-1.0 if (shares or 0.0) < 0.0 else 1.0), staged.limit or price
+    side = -1.0 if (shares or 0.0) < 0.0 else 1.0
+    at = side * min(side * (staged.limit or price), side * price)  # a limit that the market meets fills at the market
     if staged.stop is not None and (at - staged.stop) * side <= 0.0:
         return f"the price {at:g} is beyond the stop {staged.stop:g}"
     if staged.take_profit is not None and (staged.take_profit - at) * side <= 0.0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ RUN = "web"
 """Where acts stand in the store that belong to no approval."""
 ACTIONS = ("pause", "resume", "stop", "kill switch", "close-all", "start")
 MOST_TEXT = 300
+MOST = 1e15
+"""Of any price or quantity."""
 SWITCHES = {"pause": PAUSE, "kill switch": STOP}
 ANSWERS = ("approve", "reject", "modify")
 
@@ -141,6 +142,12 @@ def read_preview(given: Mapping[str, str]) -> tuple[str, int, dict[str, float]]:
         raise UsageError("a trade has a version, and changes are numbers") from None
 
 
+def _is_number(value: object) -> bool:
+    """Return True for a number that a float holds: JSON has integers of any length, and what is on record is read for
+    ever."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) > MOST
+
+
 def read_answers(given: Any) -> list[Mapping[str, Any]]:
     """Return the answers of a request. Raises UsageError where they are none."""
     answers = given.get("answers") if isinstance(given, dict) else None
@@ -149,10 +156,8 @@ def read_answers(given: Any) -> list[Mapping[str, Any]]:
     for one in answers:
         changes = one.get("changes") if isinstance(one, dict) else 0
         fits = isinstance(one, dict) and type(one.get("version")) is int and one.get("action") in ANSWERS
-        numbers = changes is None or (
-            isinstance(changes, dict) and all(type(n) in (int, float) for n in changes.values())
-        )
+        numbers = changes is None or (isinstance(changes, dict) and all(map(_is_number, changes.values())))
         price = one.get("price") if isinstance(one, dict) else None
-        if not (fits and numbers and (price is None or (type(price) in (int, float) and 0.0 < price < math.inf))):
+        if not (fits and numbers and (price is None or (_is_number(price) and 0.0 < price < MOST))):
             raise UsageError("an answer has an id, a version, an action, and a price and changes that are numbers")
     return answers

@@ -97,6 +97,9 @@ def test_an_approval_at_a_price_beyond_its_stop_is_refused(store: Store) -> None
         (Staged(-150.0, limit=1.0, most=20_000.0), 517.0, "max_weight"),  # a sale below the market fills at the market
         (Staged(-150.0, limit=1.0, stop=600.0, exits="oto", most=20_000.0), 517.0, "max_weight"),
         (Staged(150.0, limit=1.0, most=20_000.0), 517.0, ""),
+        (Staged(10.0, limit=600.0, stop=560.0, take_profit=650.0, exits="bracket"), 516.0, "the price 516 is beyond"),
+        (Staged(-10.0, limit=500.0, stop=510.0, take_profit=400.0, exits="bracket"), 516.0, "the price 516 is beyond"),
+        (Staged(10.0, limit=500.0, stop=490.0, take_profit=510.0, exits="bracket"), 516.0, ""),
         (Staged(1e9, most=20_000.0), None, "no price is known"),
         (Staged(10.0, most=20_000.0), float("nan"), "no price is known"),
         (Staged(1e-9, most=20_000.0), 100.0, "less than a dollar"),

@@ -33,7 +33,7 @@ def test_the_price_goes_on_under_what_is_typed_and_the_click_records_what_was_se
     type_in(alone, "[data-id$=spy] [name=reason]", "fine")
     site.beat(89.0)
     until(alone, f"{CARD}.includes('now $89.00')")
-    assert alone.run(RULES) == "Within its rules.", "it has a limit above its stop"
+    assert "the price 89 is beyond the stop 90" in alone.run(RULES), "its limit would fill there"
     site.beat(102.5)
     until(alone, f"{CARD}.includes('now $102.50')")
     assert alone.run("document.querySelector('[data-id$=spy] [name=reason]').value") == "fine"

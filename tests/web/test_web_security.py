@@ -119,6 +119,7 @@ def test_an_oversized_body_is_refused(site: Site, chunked: bool) -> None:
         "",
         "[]",
         "{}",
+        f'{{"answers": [{{"id": "a", "version": 1, "action": "approve", "price": 1{"0" * 400}}}]}}',
         '{"answers": [1]}',
         "[" * 60_000,
         '{"answers": [{"id": "a"}]}',
