@@ -130,7 +130,9 @@ def unwritable(error: OSError, place: Path) -> SimError:
 
 def write_file(path: Path, content: bytes | memoryview, mode: int = 0o666, head: bytes = b"") -> Path:
     """Write a file of `head` and `content` in one step, its folder made where needed. Raises SimError when the place
-    cannot be written."""
+    cannot be written, and for a device or pipe, which a file would take the place of."""
+    if not path.name or (path.exists() and not (path.is_file() or path.is_dir())):
+        raise SimError(f'"{path}" is no file', mend="name one")
     tries = 0
     while True:
         aside, tries = name_aside(path), tries + 1

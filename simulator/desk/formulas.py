@@ -298,9 +298,11 @@ def stop_price(entry: float, atr: float, lows: Sequence[float], most: float = US
 
 
 def target_prices(entry: float, stop: float, exits: Exits = USUAL.exits) -> tuple[float, float]:
-    """Return the prices at so many times the risk of a share above the entry, to the cent."""
-    risk = entry - stop
-    return round(entry + exits.first * risk, 2), round(entry + exits.second * risk, 2)
+    """Return the prices at so many times the risk of a share above the entry, to the cent: each a cent or more above
+    the one before, which of shares for cents is more than was asked."""
+    risk, least = entry - stop, math.floor(entry * 100 + 1e-9) / 100 + 0.01
+    first = max(round(entry + exits.first * risk, 2), round(least, 2))
+    return first, max(round(entry + exits.second * risk, 2), round(first + 0.01, 2))
 
 
 def exposure_multiplier(gross: float, drawdown: float) -> float:

@@ -70,6 +70,8 @@ def protect(
     most = state.caps.stop
     found = None if plan is None else stop_price(entry, plan["atr"], plan.get("lows", ()), most)
     stop = math.ceil((1.0 - most) * entry * 100 - 1e-9) / 100 if found is None else found
+    if stop >= entry:  # of shares for cents: a cent below is wider than the caps, and there is none between
+        stop = round(math.ceil(entry * 100 - 1e-9) / 100 - 0.01, 2)
     targets = [*target_prices(entry, stop, state.caps.exits)]
     bought = trip.quantity if trip is not None else shares  # the first target may be reached before the next point
     return {"entry": entry, "shares": bought, "first_stop": stop, "stop": stop, "targets": targets}

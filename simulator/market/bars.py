@@ -276,6 +276,12 @@ class Snapshot:
         """True where `symbol` has had at least one bar by `as_of`."""
         return symbol in self.bars.columns and len(self.history(symbol, last=1)) > 0
 
+    def is_traded(self, symbol: str) -> bool:
+        """True where `symbol` has had a bar in the newest session known."""
+        first = int(np.searchsorted(self.bars.session_of, self.bars.session_of[-1]))
+        column = self.bars.columns.get(symbol)
+        return column is not None and not bool(np.isnan(self.bars.close[first:, column]).all())
+
     @property
     def listed(self) -> NDArray[np.bool_]:
         """(N,) True where a symbol has had at least one bar by `as_of`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -174,6 +175,14 @@ def test_a_backtest_that_a_person_asks_for_is_on_record_and_judged(house: Path) 
     assert not found["ready"]
     error = call(house, "desk", "backtest-strategy", "equal_wait", *span).exception
     assert "equal_weight" in str(error)
+
+
+def test_a_watchlist_takes_the_place_of_no_pipe(house: Path) -> None:
+    os.mkfifo(house / "pipe")
+    for place in (str(house / "pipe"), ""):
+        done = call(house, "desk", "screen", "--symbols", "SPY,QQQ", "--as-of", "2024-06-03", "--out", place)
+        assert isinstance(done.exception, SimError), (place, done.exception)
+    assert (house / "pipe").is_fifo()
 
 
 @pytest.mark.parametrize("told", [False, True])

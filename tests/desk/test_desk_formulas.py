@@ -29,6 +29,7 @@ from simulator.desk.formulas import (
     swing_lows,
     target_prices,
 )
+from simulator.trading.parts import check_exits
 
 NAN = math.nan
 GOOD = Technicals(
@@ -361,3 +362,12 @@ def test_risk_score(parts, score):
 )
 def test_risk_classes_at_their_edges(score, told):
     assert risk_class(score) == told
+
+
+@pytest.mark.parametrize("entry", [0.15, 0.155, 0.38, 0.999, 1.0, 5.01, 100.0])
+def test_targets_of_shares_for_cents_are_a_cent_apart(entry):
+    stop = stop_price(entry, 0.01 * entry, (), 0.03)
+    first, second = target_prices(entry, 0.985 * entry if stop is None else stop)
+    assert entry < first < second
+    assert (round(first * 100, 9) % 1, round(second * 100, 9) % 1) == (0.0, 0.0)
+    check_exits("A", 0.1, ((0.5, first), (0.5, second)), None)

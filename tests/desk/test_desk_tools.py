@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from simulator.desk.formulas import read_technicals
 from simulator.desk.report import report_period
+from simulator.desk.screening import screen
 from simulator.desk.tools import load_tools
 from simulator.desk.tools.registry import ToolError
 from simulator.market.bars import NUMBERS, instant
-from simulator.market.calendar import NEW_YORK
+from simulator.market.calendar import NEW_YORK, day_number
 from simulator.market.indicators import atr, macd, rsi, sma
 
 TOOLS = load_tools()
@@ -209,6 +210,17 @@ def test_a_scan_gives_each_symbol_a_score_or_reasons(desk, daily):
         scores = [one["score"] for one in told["candidates"]]
         assert scores == sorted(scores, reverse=True)
         assert all(45 <= one["rsi_14"] <= 70 for one in told["candidates"])
+
+
+def test_a_symbol_whose_bars_have_ended_is_no_candidate(desk, daily):
+    gone, column = daily.session_of > day_number(date(2024, 6, 5)), daily.columns["AAA"]
+    cut = {name: getattr(daily, name).copy() for name in NUMBERS}
+    for values in cut.values():
+        values[gone, column] = np.nan
+    state = desk.state(desk.at("2024-09-03"), replace(daily, **cut))
+    assert ask(state, "scan_momentum", most=100)["rejected"]["AAA"] == ["no bar in 2024-08-30"]
+    assert screen(state).rejected["AAA"] == ["no bar in 2024-08-30"]
+    assert state.snapshot.is_traded("BBB")
 
 
 def test_the_account_in_numbers(desk, daily):

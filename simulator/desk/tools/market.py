@@ -247,6 +247,9 @@ def scan_momentum(
         if not state.snapshot.has(symbol):
             rejected[symbol] = ["no bar yet"]
             continue
+        if not state.snapshot.is_traded(symbol):
+            rejected[symbol] = [f"no bar in {state.snapshot.session}"]
+            continue
         t = read_technicals(state.snapshot, symbol, state.benchmark)
         if failed := failed_filters(t, state.as_traded, state.caps.filters):
             rejected[symbol] = [*failed]
