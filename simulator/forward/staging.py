@@ -323,8 +323,8 @@ def _words(intent: Intent, symbol: str) -> dict[str, Any]:
         "thesis": (
             *reasons,
             *(
-                f"{seat} {directions[seat]}: {text}"
-                for seat, one in zip(directions, pitches, strict=True)
+                f"{one['seat']} {one['answer'].get('direction', '')}: {text}"
+                for one in pitches
                 for text in one["answer"].get("thesis_bullets", ())
             ),
         ),
