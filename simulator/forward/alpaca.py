@@ -111,6 +111,15 @@ class AlpacaAccount:
         self._client._session.close()
 
     @property
+    def is_hurried(self) -> Callable[[], bool]:
+        """Says that what does not answer is not asked again for now."""
+        return self._line.is_hurried
+
+    @is_hurried.setter
+    def is_hurried(self, says: Callable[[], bool]) -> None:
+        self._line.is_hurried = says
+
+    @property
     def traffic(self) -> tuple[int, int]:
         """Requests so far, and those among them that failed or whose order the broker refused."""
         return self._line.asked, self._line.failed + len(self._refused)

@@ -225,6 +225,8 @@ class Line:
     ) -> None:
         self.limit, self.patience, self.sleep, self._slots = limit, patience, sleep, threading.Semaphore(AT_ONCE)
         self.closed: AccessError | None = None
+        self.is_hurried: Callable[[], bool] = lambda: False
+        """Says that nothing is asked again for now."""
         self.asked = self.failed = 0
         """Attempts so far, and those among them that had no answer; a refusal is one."""
 
@@ -245,6 +247,8 @@ class Line:
     async def _attempts(self, call: Callable[[], T], *, reads: bool) -> T:
         failure: BrokerError = UnsentError("no attempt was made")
         for attempt in range(self.patience.attempts):
+            if attempt and self.is_hurried():
+                break
             if attempt:
                 await self.sleep(self.patience.backoff_s * 2.0 ** (attempt - 1))
             await self.limit.take(reads, self.sleep)

@@ -85,6 +85,8 @@ class Watch:
         """Set by a signal handler: `look` stops the loop then."""
         self.prices: Mapping[str, Quote] = {}
         """Newest quotes of the symbols that wait for a person."""
+        self.is_ending = False
+        """Set once the loop leaves its accounts: exits are put back with all patience."""
         self._record, self._clock = record, clock
         self._since, self._now, self._next = "", datetime.now(UTC), ""
         self._killed = False
@@ -128,6 +130,7 @@ class Watch:
         self._now, self._next = now, next_point or self._next
         switches = read_switches(self.workspace)
         self._follow_pause(switches, now)
+        self.is_ending = switches.stop is not None or self.stop_asked is not None
         if switches.stop is not None:
             if not self._killed:
                 self.alert("kill switch", switches.stop, now)
@@ -136,6 +139,10 @@ class Watch:
         if self.stop_asked is not None:
             raise StoppedError(f"{self.stop_asked} asked for it")
         self.beat("running" if self.paused is None else "paused", now)
+
+    def is_asked_to_end(self) -> bool:
+        """Return True while somebody waits for the loop to end: what does not answer is not asked again then."""
+        return not self.is_ending and (self.stop_asked is not None or read_switches(self.workspace).stop is not None)
 
     def _follow_pause(self, switches: Switches, now: datetime) -> None:
         if (switches.pause is None) != (self.paused is None):

@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
+from contextlib import ExitStack, aclosing, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
@@ -33,7 +35,7 @@ from simulator.forward.registration import Registration, as_begun, register, reg
 from simulator.forward.requests import Patience
 from simulator.forward.session import Session
 from simulator.forward.settings import Forward, load_settings
-from simulator.forward.switches import STOP, refuse_if_stopped
+from simulator.forward.switches import STOP, Heartbeat, beat, give_up, read_switches, refuse_if_stopped
 from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.market.table import DAILY
 from simulator.runs.forward import as_traded, members_of, open_session, record_start
@@ -245,7 +247,9 @@ class Loop:
         mode = "rehearsal" if rehearsed else self.settings.mode
         opened = open_session(self.spec, self.last, self.workspace, test, mode, accounts.__getitem__, clock, source)
         data = MarketData(self.keys[leading.name], url=self.url, patience=patience)
-        with closing(data) as prices, opened as (session, loop):
+        with closing(data) as prices, ExitStack() as entered:
+            with self._preparing(mode):
+                session, loop = entered.enter_context(opened)
             if session.watch is None:
                 raise UsageError("nobody watches over the loop")
             watch = session.watch
@@ -255,6 +259,9 @@ class Loop:
             watch.alerts.echo = self.echo
             record_start(session, self.spec, rehearsed=rehearsed, exchange=self.url)
             session.locks = exchange_locks(self.url)
+
+            for account in accounts.values():
+                account.is_hurried = watch.is_asked_to_end
 
             async def trade() -> None:
                 async with hints.running():
@@ -268,6 +275,33 @@ class Loop:
             with _on_signal(ask_to_stop):
                 loop.run(trade())
             return session
+
+    @contextmanager
+    def _preparing(self, mode: str) -> Iterator[None]:
+        """Be seen and heed the kill switch while bars are loaded, which may take minutes or hang: SIGTERM ends it."""
+        started, test = datetime.now(UTC).isoformat(), self.registration
+        heart = Heartbeat(
+            test.id, test.strategy, test.accounts, mode, "starting", started, started, None, self.settings.heartbeat_s
+        )
+        ready = threading.Event()
+
+        def look() -> None:
+            while not ready.wait(1.0):
+                beat(self.workspace, heart)
+                if (why := read_switches(self.workspace).stop) is not None:
+                    give_up(self.workspace, replace(heart, pid=os.getpid(), beat_at=datetime.now(UTC).isoformat()))
+                    self.echo(f"stopped: the kill switch is thrown: {why}")
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+        beat(self.workspace, heart)
+        threading.Thread(target=look, daemon=True).start()
+        try:
+            yield
+        except BaseException:
+            beat(self.workspace, replace(heart, state="stopped"))
+            raise
+        finally:
+            ready.set()
 
 
 def _read_rehearsal(url: str) -> datetime:

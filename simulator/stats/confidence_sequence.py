@@ -143,6 +143,10 @@ def anytime_test(series: Floats, level: float = 0.0) -> AnytimeTest:
     return AnytimeTest(e, min(p, 1.0), min(worse, 1.0) if mean < 0 else 1.0)
 
 
+SMALLEST = 1e-4
+"""Ratio a session, a thousandth or two a year, below which nobody waits."""
+
+
 def sessions_to_find(ratio: float, chance: float = 0.8, alpha: float = ALPHA, target: float = TARGET) -> Measure:
     """Sessions until the sequence leaves 0 out with `chance`, of independent normal returns whose true `ratio`, mean
     over standard deviation, is per session: the first at which mean − z/√t reaches the width, from the first look on.
@@ -151,6 +155,8 @@ def sessions_to_find(ratio: float, chance: float = 0.8, alpha: float = ALPHA, ta
     """
     if ratio <= 0.0:
         return Undefined("the edge is not positive: no number of sessions would show it")
+    if ratio < SMALLEST:
+        return Undefined("the edge is too small: no number of sessions that anybody lives to see would show it")
     square, z = mixture_scale(target) ** 2, normal_quantile(chance)
 
     def found(t: int) -> bool:

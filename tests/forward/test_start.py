@@ -22,12 +22,14 @@ from simulator.files import born
 from simulator.forward.lock import hold
 from simulator.forward.log import read_log
 from simulator.forward.registration import registrations
+from simulator.forward.switches import STOP, read_heartbeats, throw
 from simulator.market.bars import instant
 from simulator.market.calendar import NEW_YORK
 from simulator.market.load import load_bars
 from simulator.store.database import Store
 from simulator.store.events import Event
 from simulator.trading.model import Book
+from simulator.workspace import find_workspace
 
 from ..rehearsal.test_parity import write_minutes
 
@@ -411,3 +413,36 @@ def test_planted_keys_stand_in_no_byte_it_writes_or_prints(
         for start in range(max(1, len(value) - 11))
     }
     assert [window for window in windows if any(window in place for place in places)] == []
+
+
+HANGING = """
+import sys, time
+from contextlib import contextmanager
+from simulator.cli import main
+from simulator.runs import forward_start
+@contextmanager
+def open_session(*_):
+    time.sleep(60)
+    yield
+forward_start.open_session = open_session
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.fault("services", "data hang while a loop is still loading", "the kill switch and `stop` end it")
+@pytest.mark.parametrize("stops", ["kill switch", "sim forward stop"])
+def test_a_loop_that_is_still_loading_is_seen_and_stopped(
+    workspace: Path, served: Served, sim: Sim, stops: str
+) -> None:
+    place = find_workspace(workspace)
+    with started(workspace, served, program=("-c", HANGING)) as process:
+        until = time.monotonic() + 30.0
+        while not [one for one in read_heartbeats(place) if one.state == "starting" and one.is_running()]:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        if stops == "kill switch":
+            throw(place, STOP, "enough")
+        else:
+            assert sim("forward", "stop", cwd=workspace).returncode == 0
+        process.wait(10)
+    assert not [one for one in read_heartbeats(place) if one.is_running()]
