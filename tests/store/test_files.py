@@ -59,7 +59,7 @@ def test_readers_find_a_whole_folder_while_two_writers_replace_it(
         assert [path.name for path in run_folders(tmp_path)] == ["run"]
         seen.add(files.identity(tmp_path / "run"))
     assert [writer.exitcode for writer in writers] == [0, 0]
-    assert len(seen) > 2
+    assert len(seen) > 1  # inodes are used again: more than two need not be seen
     found = {path.read_bytes() for path in (tmp_path / "run").iterdir() if len(path.name) == 1}
     assert len(found) == 1
     assert names(tmp_path) == {"run"}
