@@ -294,14 +294,18 @@ class Loop:
                     os.kill(os.getpid(), signal.SIGTERM)
 
         beat(self.workspace, heart)
-        threading.Thread(target=look, daemon=True).start()
+        looking = threading.Thread(target=look, daemon=True)
+        looking.start()
         try:
             yield
         except BaseException:
-            beat(self.workspace, replace(heart, state="stopped"))
+            heart = replace(heart, state="stopped")
             raise
         finally:
             ready.set()
+            looking.join()  # no older beat comes after what follows
+            if heart.state == "stopped":
+                beat(self.workspace, heart)
 
 
 def _read_rehearsal(url: str) -> datetime:
