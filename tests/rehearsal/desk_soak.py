@@ -4,8 +4,8 @@
 
 `sim rehearse` holds a week of half hours with models behind a service, its exchange inside it. A loop that asks an
 agent is in the state in which that agent works: there the service kills it, with `kill -9`, before it answers. In the
-other states it is killed when the store shows them. The same words go on each time, and what they come to must be what
-a week without kills comes to: every decision, order, fill and book, and the replay.
+other states it kills itself so, some events after the decision that entered them. The same words go on each time, and
+what they come to must be what a week without kills comes to: every decision, order, fill and book, and the replay.
 """
 
 from __future__ import annotations
@@ -73,6 +73,29 @@ DAY: tuple[State, ...] = (
 )  # fmt: skip
 """The states in the order in which the week comes to them."""
 ENDS_WITHIN_S = 120.0
+DIES = """
+import os, signal, sys
+from simulator.__main__ import main
+from simulator.store.database import Store
+
+state, lives, append = sys.argv.pop(1), int(sys.argv.pop(1)), Store.append
+events = None  # since the decision that entered `state`; None elsewhere
+
+def watched(self, run, new):
+    global events
+    for decision in (one.payload["decision"] for one in new if one.kind == "forward.intent"):
+        enters = decision["record"]["workflow"]["state"] == state
+        if events is not None and not enters:
+            os.kill(os.getpid(), signal.SIGKILL)
+        events = 0 if enters else None
+    append(self, run, new)
+    if events is not None and (events := events + len(new)) > lives:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Store.append = watched
+sys.exit(main())
+"""
+"""`sim` that dies in a state of the workflow: so many events after it has entered it, or before it leaves it."""
 
 
 def make_lab(folder: Path, url: str | None = None) -> Path:
@@ -129,47 +152,39 @@ def serving(agents: Agents) -> Iterator[str]:
 
 @dataclass
 class Killed:
-    """A rehearsal of so many `sessions` in `lab` whose loop is killed. `at` counts the kills by state."""
+    """A rehearsal of so many `sessions` in `lab` whose loop is killed, where no agent is asked `lives` events after it
+    has entered the state. `at` counts the kills by state."""
 
     lab: Path
     sessions: int = 5
     more: tuple[str, ...] = ()
+    lives: int = 0
     agents: Agents = field(default_factory=Agents)
     at: Counter[State] = field(default_factory=Counter)
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, dies_in: State | None = None) -> subprocess.Popen[str]:
+        program = ["-m", "simulator"] if dies_in is None else ["-c", DIES, dies_in, str(self.lives)]
         words = ["rehearse", "--from", FIRST, "--sessions", str(self.sessions), *WORDS, *self.more, "--json"]
         return subprocess.Popen(
-            [sys.executable, "-m", "simulator", *words], cwd=self.lab, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [sys.executable, *program, *words], cwd=self.lab, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, env=os.environ.copy(),
         )  # fmt: skip
 
     def kill(self, state: State) -> None:
-        """Let it go on until it is in `state`, and kill it there; once more where it had left that by then."""
-        while not self.at[state]:
-            with self.start() as process:
-                self.agents.asked = lambda found: process.send_signal(signal.SIGKILL) if found == state else None
-                if state not in WORKS.values():
-                    self._watch(process, state)
-                _, said = process.communicate(timeout=ENDS_WITHIN_S)
-                self.agents.asked = lambda _: None
-            assert process.returncode == -signal.SIGKILL, f"never in {state}: {said[-2000:]}"
-            self.at[state if state in WORKS.values() else self.shown()[1]] += 1
+        """Let it go on until it is in `state`, and kill it there."""
+        is_asked = state in WORKS.values()
+        with self.start(None if is_asked else state) as process:
+            self.agents.asked = lambda found: process.send_signal(signal.SIGKILL) if found == state else None
+            _, said = process.communicate(timeout=ENDS_WITHIN_S)
+            self.agents.asked = lambda _: None
+        assert process.returncode == -signal.SIGKILL, f"never in {state}: {said[-2000:]}"
+        assert is_asked or self.shown() == state
+        self.at[state] += 1
 
-    def _watch(self, process: subprocess.Popen[str], state: State) -> None:
-        before = self.shown()[0]
-        while process.poll() is None:
-            count, found = self.shown()
-            if count > before and found == state:
-                process.send_signal(signal.SIGKILL)
-            time.sleep(0.002)
-
-    def shown(self) -> tuple[int, State]:
-        """Return how many decisions the store has, and the state after the newest."""
-        if not (self.lab / "sim.db").is_file():
-            return 0, "IDLE"
-        decided = [one.payload for one in self.events() if one.kind == "forward.intent"]
-        return len(decided), decided[-1]["decision"]["record"]["workflow"]["state"] if decided else "IDLE"
+    def shown(self) -> State:
+        """Return the state after the newest decision on record."""
+        *_, newest = (one.payload for one in self.events() if one.kind == "forward.intent")
+        return newest["decision"]["record"]["workflow"]["state"]  # type: ignore[no-any-return]
 
     def events(self) -> list[Any]:
         """Return the events of its run, oldest first."""
@@ -221,7 +236,7 @@ def main() -> int:
         for n in range(given.rounds):
             faults = [word for fault in FAULTS if n for word in ("--fault", fault)]
             more = (*faults, "--seed", str(given.seed + n)) if n else ()
-            killed = Killed(make_lab(Path(folder) / f"killed-{n}", url), more=more, agents=agents)
+            killed = Killed(make_lab(Path(folder) / f"killed-{n}", url), more=more, lives=3 * n, agents=agents)
             for state in DAY:
                 killed.kill(state)
             assert killed.finish() == whole
