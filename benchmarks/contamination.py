@@ -20,7 +20,7 @@ from verdict_size import DRIFT, SPREAD, weekly
 from simulator.contamination import blind
 from simulator.contamination.inputs import barely_used
 from simulator.contamination.recall import LEVEL, fit_clustered
-from simulator.contamination.reidentify import Guess, masking_failed, recognised
+from simulator.contamination.reidentify import Guess, masking_failed, rate_recognition
 from simulator.contamination.split import Daily, alpha_decay
 from simulator.runs.exposure import SkillSeries
 from simulator.stats.skill import split_return, usual_exposure
@@ -174,7 +174,7 @@ GUESSERS = (
 
 def named(kind: str, **about: int) -> Flags:
     """Flag of re-identification."""
-    return lambda rng: bool(masking_failed(recognised(guesses_of(kind, int(rng.integers(2**31)), **about))))
+    return lambda rng: bool(masking_failed(rate_recognition(guesses_of(kind, int(rng.integers(2**31)), **about))))
 
 
 def recalled(edge: float, fading: bool = False, dates: int = 52) -> Flags:

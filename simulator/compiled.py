@@ -93,7 +93,7 @@ class Entry(Generic[P]):
         import numba
 
         while _PARTS:
-            _seen(_PARTS.pop())
+            _make_inlined(_PARTS.pop())
         try:
             made = numba.njit(cache=True, **OPTIONS)(_with_digest(self.function, self.digest))
         except RuntimeError:  # numba found no folder it may write to
@@ -116,7 +116,7 @@ class Entry(Generic[P]):
             # has it. Arrays of ctypes would take longer to make than a short loop to run.
             tables = array("q", map(id, arrays)), array("q", numbers), array("d", floats)
             code(*(table.buffer_info()[0] for table in tables))
-        elif interpreted():
+        elif is_interpreted():
             self.function(*given, **named)
         else:
             self.dispatcher(*given)
@@ -130,7 +130,7 @@ def entry(*sources: str) -> Callable[[Callable[P, None]], Entry[P]]:
     return lambda function: Entry(function, sources)
 
 
-def interpreted() -> bool:
+def is_interpreted() -> bool:
     """Return True where numba is switched off, as tests that change the source do."""
     return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
@@ -138,7 +138,7 @@ def interpreted() -> bool:
 def _with_digest(function: Callable[..., None], digest: str) -> Callable[..., None]:
     # numba's cache knows this file alone: loops kept from before a change in another would go on as before. The digest
     # stands in the closure, and that is part of the key.
-    called = _seen(function)
+    called = _make_inlined(function)
 
     def call(*given: Any) -> None:
         if digest != "":
@@ -147,7 +147,7 @@ def _with_digest(function: Callable[..., None], digest: str) -> Callable[..., No
     return call
 
 
-def _seen(function: F) -> F:
+def _make_inlined(function: F) -> F:
     import numba
 
     seen: F = numba.extending.register_jitable(**OPTIONS, forceinline=True)(function)
@@ -155,8 +155,8 @@ def _seen(function: F) -> F:
 
 
 @cache
-def _opened(library: Path) -> ctypes.CDLL | None:
-    fits = sys.platform == "linux" and BASELINE == os.environ["NUMBA_CPU_NAME"] == "x86-64-v2" and not interpreted()
+def _open_library(library: Path) -> ctypes.CDLL | None:
+    fits = sys.platform == "linux" and BASELINE == os.environ["NUMBA_CPU_NAME"] == "x86-64-v2" and not is_interpreted()
     usual = sys.maxsize > 2**32 and not sysconfig.get_config_var("Py_GIL_DISABLED")  # objects begin with two words
     try:
         # A file that was cut short, by a full disk say, would end the process once it is called.
@@ -167,7 +167,7 @@ def _opened(library: Path) -> ctypes.CDLL | None:
 
 
 def _machine_code(library: Path, symbol: str) -> Any:
-    opened = _opened(library)
+    opened = _open_library(library)
     code = getattr(opened, symbol, None) if opened is not None else None
     if code is not None:
         code.restype, code.argtypes = None, [ctypes.c_void_p] * 3

@@ -69,7 +69,7 @@ class Section(BaseModel):
         return given
 
 
-def _bounded(allowed: str, least: float, most: float, word: str | None = None) -> BeforeValidator:
+def _bound_number(allowed: str, least: float, most: float, word: str | None = None) -> BeforeValidator:
     """Numbers from `least` to `most`, and `word`; what else is given is refused with what is `allowed`."""
 
     def check(given: Any) -> Any:
@@ -87,13 +87,13 @@ def _bounded(allowed: str, least: float, most: float, word: str | None = None) -
 
 
 def _fraction(most: float, least: float = ABOVE_ZERO) -> BeforeValidator:
-    return _bounded(
+    return _bound_number(
         f"a fraction {'above' if least else 'from'} 0{' up' if least else ''} to {most:g}, 0.5 for 50 %", least, most
     )
 
 
 def _dollars(least: float, most: float) -> BeforeValidator:
-    return _bounded(f"dollars, from {least:g} to {most:,.0f}", least, most)
+    return _bound_number(f"dollars, from {least:g} to {most:,.0f}", least, most)
 
 
 def parse_amount(given: Any) -> float | str:
@@ -110,7 +110,7 @@ def parse_amount(given: Any) -> float | str:
 
 
 def _bps() -> BeforeValidator:
-    return _bounded("basis points from 0 to below 10000, 5 for 0.05 %", 0, math.nextafter(10_000, 0))
+    return _bound_number("basis points from 0 to below 10000, 5 for 0.05 %", 0, math.nextafter(10_000, 0))
 
 
 def check_endpoint(url: str) -> str:
@@ -285,7 +285,7 @@ class Asset(Section):
 
 class Assets(Section):
     cash_instrument: str = "BIL"
-    risk_free_rate: Annotated[float, _bounded("a yearly rate from -0.1 to 1, 0.02 for 2 %", -0.1, 1)] = 0.02
+    risk_free_rate: Annotated[float, _bound_number("a yearly rate from -0.1 to 1, 0.02 for 2 %", -0.1, 1)] = 0.02
     """Yearly rate, used where the cash instrument has no bars."""
     context: list[str] = []
     """Series shown to strategies but never traded, e.g. VIX."""
@@ -330,13 +330,13 @@ class Costs(Section):
     commission_bps: Annotated[float, _bps()] = 0.0
     commission_min: Annotated[float, _dollars(0, 1e6)] = 0.0
     slippage_bps: Annotated[float, _bps()] = 2.0
-    borrow_rate: Annotated[float, _bounded("a yearly rate from 0 to 10, 0.05 for 5 %", 0, 10)] = 0.01
+    borrow_rate: Annotated[float, _bound_number("a yearly rate from 0 to 10, 0.05 for 5 %", 0, 10)] = 0.01
     """Yearly, on the market value of shorts."""
     cash_interest: Annotated[
-        Literal["cash"] | float, _bounded("a yearly rate from 0 to 1, 0.05 for 5 %, or cash", 0, 1, "cash")
+        Literal["cash"] | float, _bound_number("a yearly rate from 0 to 1, 0.05 for 5 %, or cash", 0, 1, "cash")
     ] = "cash"
     """Yearly, on idle cash; "cash" for the return of the cash instrument."""
-    margin_spread: Annotated[float, _bounded("a yearly rate from 0 to 1, 0.05 for 5 %", 0, 1)] = 0.015
+    margin_spread: Annotated[float, _bound_number("a yearly rate from 0 to 1, 0.05 for 5 %", 0, 1)] = 0.015
     """Yearly, what borrowed cash costs beyond that."""
     short_proceeds_earn: bool = False
     """Interest is paid on what short sales brought in, too."""

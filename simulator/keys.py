@@ -75,7 +75,7 @@ def scrub(text: str) -> str:
         layers = layers or _readings(text)
         if not _stands_in(secret, layers):
             continue
-        text = _spelled(secret).sub(f"[{name}]", text)
+        text = _match_spellings(secret).sub(f"[{name}]", text)
         layers = _readings(text)
         # Broken across lines, or under layers no pattern reaches. Words may meet by accident; keys do not.
         if len(secret) >= LONG and not WORDS.fullmatch(secret) and _stands_in(secret, layers):
@@ -138,12 +138,14 @@ def _plain(secret: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=256)
-def _spelled(secret: str) -> re.Pattern[str]:
+def _match_spellings(secret: str) -> re.Pattern[str]:
     """Pattern of every spelling of `secret`."""
     data = secret.encode("utf-8", "surrogateescape")
     edge = r"(?:[A-Za-z0-9+/_-]|%(?:25){0,3}(?i:2b|2f)|\\/){0,8}"
-    cores = (edge + "".join(map(_written, core)) + edge + "(?:=|%(?:25){0,3}3[dD]){0,2}" for core in _cores(data))
-    plain = ("".join(map(_written, text)) for text in dict.fromkeys((secret, data.decode("latin-1"))))
+    cores = (
+        edge + "".join(map(_match_character, core)) + edge + "(?:=|%(?:25){0,3}3[dD]){0,2}" for core in _cores(data)
+    )
+    plain = ("".join(map(_match_character, text)) for text in dict.fromkeys((secret, data.decode("latin-1"))))
     return re.compile("|".join((*plain, f"(?i:{data.hex()})", *cores)))
 
 
@@ -157,7 +159,7 @@ def _cores(data: bytes) -> list[str]:
 
 
 @lru_cache(maxsize=512)
-def _written(one: str) -> str:
+def _match_character(one: str) -> str:
     """Pattern of every way in which `one` character is written."""
     from html import entities
 
@@ -189,13 +191,13 @@ def _readings(text: str) -> list[str]:
     found = list(_layers(text))
     bare = text.replace("\\/", "/")
     for _ in range(2):
-        bare = "\n".join(one for word in dict.fromkeys(ENCODED.findall(bare)) for one in _decoded(word))
+        bare = "\n".join(one for word in dict.fromkeys(ENCODED.findall(bare)) for one in _decode_word(word))
         found.append(bare)
     # The first layer is the text without backslashes and spaces: folded, it is the text folded.
     return list(dict.fromkeys((*found, *map(_fold, found))))
 
 
-def _decoded(word: str) -> Iterator[str]:
+def _decode_word(word: str) -> Iterator[str]:
     """The word out of base64 and base32, where it can be; NULs of UTF-16 left out."""
     word = word.rstrip("=")
     for decode, block in ((urlsafe_b64decode, 4), (b32decode, 8)):

@@ -99,7 +99,7 @@ def test_arrays_with_gaps_are_not_given_to_machine_code() -> None:
 @pytest.mark.parametrize("content", [lambda whole: whole[:16384], lambda whole: whole[:-1] + b"x", lambda _: b""])
 def test_a_damaged_library_is_not_loaded(content: Callable[[bytes], bytes], tmp_path: Path) -> None:
     whole = play.library.read_bytes()
-    assert compiled._opened(play.library) is not None
+    assert compiled._open_library(play.library) is not None
     damaged = tmp_path / "play.so"
     damaged.write_bytes(content(whole))
-    assert compiled._opened(damaged) is None
+    assert compiled._open_library(damaged) is None

@@ -244,14 +244,14 @@ def _variant_record(
         "reasons": {name: why for name, why in summary.reasons.items() if name in values},
         "judgement": unknown if skill is None else describe_skill(skill),
         "against": one.against,
-        "meetings_changed": None if one.against is None else _changed(case, done, played[one.against]),
+        "meetings_changed": None if one.against is None else _count_changes(case, done, played[one.against]),
         "pair": None if pair is None else pair.to_json(),
         "verdict": None if pair is None else unknown if skill is None and not pair.same else pair.verdict(one.part),
     }
     return record if skill is None else {**record, "skill": skill}
 
 
-def _changed(case: Case, first: Replayed, second: Replayed) -> int:
+def _count_changes(case: Case, first: Replayed, second: Replayed) -> int:
     """Meetings at which the two wanted other weights."""
     weights = [
         {result.decision.as_of: {t.symbol: t.weight for t in result.decision.targets} for result in done.results}

@@ -132,7 +132,7 @@ class AccountSeries:
         found = (self._follow(symbol) for symbol in self.fills)
         return tuple(sorted((one for part in found for one in part), key=lambda one: one.first))
 
-    def decided(self) -> dict[int, str]:
+    def map_deciding_sessions(self) -> dict[int, str]:
         """{order: session of the decision behind it}."""
         if self.books is None:
             return {}

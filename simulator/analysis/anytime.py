@@ -109,7 +109,7 @@ def judge_forward(record: ForwardRecord, registration: Registration, account: st
     series = series.rows(~gaps)
     prior = np.array(registration.prior.beyond if registration.prior else ())
     beyond = np.r_[prior, series.parts.beyond]
-    skill = _tested(series, beyond, registration)
+    skill = _test_skill(series, beyond, registration)
     course = make_course(
         tuple(day.session for day, gap in zip(days, gaps, strict=True) if not gap), prior, beyond, count
     )
@@ -128,9 +128,9 @@ def judge_forward(record: ForwardRecord, registration: Registration, account: st
     headline = (REHEARSED if record.rehearsed else "") + _headline(found, len(prior)) + _cautions(found)
     details = (
         f"{counted(int(gaps.sum()), 'session')} left out: the session before has no row." if gaps.any() else "",
-        *(_trials(found, trials, account == registration.primary), _carried(registration)),
+        *(_trials(found, trials, account == registration.primary), _describe_prior(registration)),
         "" if skill["sessions"] < FIRST_LOOK or skill["idle"] else describe_parts(skill),
-        *(_evidence(found), _power(found), _needed(found, registration)),
+        *(_evidence(found), _power(found), _describe_need(found, registration)),
     )
     return ForwardVerdict(**{**vars(found), "headline": headline, "details": tuple(filter(None, details))})
 
@@ -187,7 +187,7 @@ def _after_gaps(days: Sequence[DayRow]) -> Flags:
     return np.asarray(np.r_[False, np.diff(at) > 1])
 
 
-def _tested(series: SkillSeries, beyond: Floats, registration: Registration) -> SkillRecord:
+def _test_skill(series: SkillSeries, beyond: Floats, registration: Registration) -> SkillRecord:
     """The record of the sessions seen, with tests of all evidence, carried too, that hold at every look at once.
 
     Of each p the larger of the two stands: of the sequence, and of so many sessions looked at once.
@@ -282,7 +282,7 @@ def _trials(found: ForwardVerdict, tests: int, primary: bool) -> str:
     return f"The interval and p allow for {counted(tests, 'test')} of this strategy on record{accounts}."
 
 
-def _carried(registration: Registration) -> str:
+def _describe_prior(registration: Registration) -> str:
     prior = registration.prior
     if prior is None:
         return ""
@@ -310,7 +310,7 @@ def _power(found: ForwardVerdict) -> str:
     return f"Power: in {length} only a true ratio of {ratio(edge)} or more a year would be found four times in five."
 
 
-def _needed(found: ForwardVerdict, registration: Registration) -> str:
+def _describe_need(found: ForwardVerdict, registration: Registration) -> str:
     if not registration.is_registered:
         return ""
     edge, total = ratio(registration.smallest_edge), counted(registration.sessions_needed, "session")

@@ -157,11 +157,11 @@ def calibration(settled: Settled) -> Calibration:
         names = ("horizon_sessions", "ic", "ic_low", "ic_high")
         return {**found, "reasons": dict.fromkeys(names, _why_none(settled))}
     sample = _sample(outcomes, [one.opinion.conviction for one in outcomes], [one.realised for one in outcomes])
-    (found["ic"], found["ic_low"], found["ic_high"]), reasons = _named(
+    (found["ic"], found["ic_low"], found["ic_high"]), reasons = _split_estimate(
         rank_correlation_interval(sample), ("ic", "ic_low", "ic_high")
     )
     for conviction, (n, estimate) in mean_by_forecast(sample).items():
-        (mean, low, high), missing = _named(estimate, ("mean_return", "low", "high"))
+        (mean, low, high), missing = _split_estimate(estimate, ("mean_return", "low", "high"))
         found["by_conviction"].append(
             {"conviction": int(conviction), "n": n, "mean_return": mean, "low": low, "high": high}
         )
@@ -189,7 +189,7 @@ def reviews(settled: Settled) -> ReviewSkill:
         return {"n": 0, "correlation": None, "low": None, "high": None, "mean_score": None, "reasons": missing}
     scores = [one.opinion.score for one in kept if one.opinion.score is not None]
     earned = [one.realised if one.opinion.conviction > 0 else -one.realised for one in kept]
-    (rho, low, high), reasons = _named(rank_correlation_interval(_sample(kept, scores, earned)), names)
+    (rho, low, high), reasons = _split_estimate(rank_correlation_interval(_sample(kept, scores, earned)), names)
     mean = fsum(scores) / len(scores)
     return {"n": len(kept), "correlation": rho, "low": low, "high": high, "mean_score": mean, "reasons": reasons}
 
@@ -223,7 +223,7 @@ def _sample(outcomes: Sequence[Outcome], forecasts: Sequence[float], earned: Seq
     return Sample.of(forecasts, earned, [one.start for one in outcomes], [one.end for one in outcomes])
 
 
-def _named(estimate: Estimate, names: tuple[str, str, str]) -> tuple[list[float | None], dict[str, str]]:
+def _split_estimate(estimate: Estimate, names: tuple[str, str, str]) -> tuple[list[float | None], dict[str, str]]:
     """Value and ends of an estimate, and by name why one is None."""
     values, reasons = split(dict(zip(names, (estimate.value, estimate.low, estimate.high), strict=True)))
     return list(values.values()), reasons

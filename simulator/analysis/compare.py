@@ -187,13 +187,13 @@ def compare_runs(
         raise UsageError(f"--draws was {draws}", mend="10000 is usual")
     whys = altered or [""] * len(folders)
     counted: Sequence[TrialsRecord | None] = tried or [None] * len(folders)
-    runs = tuple(_labelled(*each) for each in zip(LABELS, folders, whys, counted, strict=False))
+    runs = tuple(_read_labelled(*each) for each in zip(LABELS, folders, whys, counted, strict=False))
     days = common_sessions([one.evidence for one in runs])
     over, metrics = _metrics(runs, days)
     pairs = [_pair(one, other, draws, seed) for one, other in combinations(runs, 2)]
     return {
         "runs": [_about(one) for one in runs],
-        "pairs": _adjusted(pairs),
+        "pairs": _adjust_pairs(pairs),
         "configuration": find_differences([one.run for one in runs]),
         "metrics": metrics,
         "metrics_over": over,
@@ -240,7 +240,7 @@ def _flat(value: Mapping[str, object], before: str = "") -> Iterator[tuple[str, 
             yield f"{before}{key}", inner
 
 
-def _labelled(label: str, folder: Path, altered: str, tried: TrialsRecord | None) -> LabelledRun:
+def _read_labelled(label: str, folder: Path, altered: str, tried: TrialsRecord | None) -> LabelledRun:
     evidence = read(folder, altered, tried)
     closes = np.r_[float(evidence.run["cash"]), evidence.equity["equity"]]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -303,7 +303,7 @@ def _pair(one: LabelledRun, other: LabelledRun, draws: int, seed: int) -> RunPai
     remembered = same is None and len(late) < min(common, ENOUGH)
     if same is None and not remembered:
         days, a, b = late, one.on(late), other.on(late)
-    values, reasons = split(_compared(a, b, same, draws, seed))
+    values, reasons = split(_compare_series(a, b, same, draws, seed))
     return {
         "a": one.label,
         "b": other.label,
@@ -368,7 +368,7 @@ PAIRED = (
 )
 
 
-def _compared(
+def _compare_series(
     a: tuple[Floats, Floats], b: tuple[Floats, Floats], same: str | None, draws: int, seed: int
 ) -> dict[str, Measure]:
     n = len(a[0])
@@ -423,7 +423,7 @@ def _returns_apart(apart: Floats, draws: int, seed: int) -> dict[str, Measure]:
     return {"return_difference": mean.value, **{name: why if end is None else end for name, end in ends.items()}}
 
 
-def _adjusted(pairs: list[RunPair]) -> list[RunPair]:
+def _adjust_pairs(pairs: list[RunPair]) -> list[RunPair]:
     """With three runs or more: ``p_adjusted`` by Holm (1979) over all pairs that have a p, and what it leaves."""
     if len(pairs) == 1:
         return pairs

@@ -143,7 +143,7 @@ def _follow(
     following = books.decisions[at + 1 : at + 2]
     until = instant(datetime.fromisoformat(following[0]["as_of"])) if following else None
 
-    def followed(row: Fill | Rejection) -> bool:
+    def follows(row: Fill | Rejection) -> bool:
         return submitted.get(row.order_id) == at or (since <= row.at and (until is None or row.at < until))
 
     about: DecisionRow = {
@@ -155,8 +155,8 @@ def _follow(
         about,
         meetings.get(decision["as_of"]),
         _about([order for order in books.orders if submitted.get(order.id) == at], symbol),
-        _about([fill for fill in books.fills if followed(fill)], symbol),
-        _about([row for row in books.rejected if followed(row)], symbol),
+        _about([fill for fill in books.fills if follows(fill)], symbol),
+        _about([row for row in books.rejected if follows(row)], symbol),
     )
 
 

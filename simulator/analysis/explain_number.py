@@ -138,7 +138,7 @@ def _rows(s: AccountSeries, shown: Parts) -> tuple[dict[str, object], ...]:
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     if not shown.held:
         return tuple({shown.kind: at, **row} for at, row in zip(shown.labels, rows, strict=True))
-    decided = s.decided()
+    decided = s.map_deciding_sessions()
     return tuple(
         {
             "entry": str(s.sessions[one.first]),
@@ -172,10 +172,10 @@ def parts_of_trades(s: AccountSeries, found: Parts) -> tuple[Sequence[Held], lis
     if found.slope is None:
         return found.held, [] if found.parts is None or not found.held else found.parts.tolist()
     worth = found.slope if found.in_dollars else found.slope / s.before
-    return s.held, [float((worth[one.sessions] * _earned(s, found, one)).sum()) for one in s.held]
+    return s.held, [float((worth[one.sessions] * _count_dollars(s, found, one)).sum()) for one in s.held]
 
 
-def _earned(s: AccountSeries, found: Parts, one: Held) -> Floats:
+def _count_dollars(s: AccountSeries, found: Parts, one: Held) -> Floats:
     """Return the dollars of a position in its sessions that a number counts."""
     return one.dollars - one.before * s.free[one.sessions] if found.over_cash else one.dollars
 
@@ -188,7 +188,7 @@ def of_symbol(s: AccountSeries, key: str, found: Parts, symbol: str) -> Parts | 
         earned = np.zeros(len(s.equity))
         for one in s.held:
             if one.symbol == symbol:
-                earned[one.sessions] += _earned(s, found, one)
+                earned[one.sessions] += _count_dollars(s, found, one)
         worth = found.slope if found.in_dollars else found.slope / s.before
         name = "P&L over cash" if found.over_cash else "P&L"
         columns: Columns = {"weight": (s.weights[symbol], "%"), name: (earned, "$")}

@@ -57,7 +57,7 @@ def explain_by_factors(
         "reason": None,
         "notes": [],
     }
-    why = _unmatched(dates, factors)
+    why = _explain_mismatch(dates, factors)
     if dates is None or why:
         return {**record, "reason": why}
     days, names = dates.astype(f"datetime64[{factors.unit}]"), tuple(factors.columns)
@@ -88,7 +88,7 @@ def explain_by_factors(
     return {**record, "figures": figures}
 
 
-def _unmatched(dates: Dates | None, factors: Factors) -> str:
+def _explain_mismatch(dates: Dates | None, factors: Factors) -> str:
     """Say why returns cannot be held against the factors, before any session is looked at; empty where they can."""
     if dates is None:
         return "the returns have no dates"

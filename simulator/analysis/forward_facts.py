@@ -225,7 +225,7 @@ def gather_facts(
     names = sorted(record.accounts, key=lambda name: name != registration.primary)
     days = {row.session for row in record.days} | {row.session for row in record.sessions}
     first = [day for day in record.days if day.account == names[0]]
-    told = [(one, _came_true(one, later, first)) for one, later in _followed(record.recommendations)]
+    told = [(one, _came_true(one, later, first)) for one, later in _pair_with_next(record.recommendations)]
     hits = {symbol: _count(one for one in told if one[0].symbol == symbol) for symbol in registration.symbols}
     states: tuple[PointState, ...] = ("done", "late", "missed", "failed")
     loop, planned = record.sessions, record.expected_cost
@@ -235,7 +235,7 @@ def gather_facts(
         registration=registration,
         sessions=tuple(sorted(days)),
         accounts=tuple(_account(record, registration, name, trials, (decided or {}).get(name)) for name in names),
-        held=_held(first, registration.symbols),
+        held=_grow_equally(first, registration.symbols),
         hits=_count(iter(told)),
         hits_by_symbol={symbol: one for symbol, one in hits.items() if one.of},
         points={state: sum(point.state == state for point in record.points) for state in states},
@@ -291,7 +291,7 @@ def _compare(approved: ForwardVerdict, days: Sequence[DayRow], decided: Sequence
     return Approver(approved, np.array([cash, *(day.equity for day in decided)]), added)
 
 
-def _held(days: Sequence[DayRow], symbols: Sequence[str]) -> Floats:
+def _grow_equally(days: Sequence[DayRow], symbols: Sequence[str]) -> Floats:
     """(S + 1,) mean growth of the symbols from the first open on; one counts from its first bar on."""
     growth = np.ones((len(days) + 1, len(symbols)))
     for t, day in enumerate(days):
@@ -303,7 +303,7 @@ def _held(days: Sequence[DayRow], symbols: Sequence[str]) -> Floats:
     return np.asarray(growth.mean(axis=1))
 
 
-def _followed(told: Sequence[Recommendation]) -> Iterator[tuple[Recommendation, str | None]]:
+def _pair_with_next(told: Sequence[Recommendation]) -> Iterator[tuple[Recommendation, str | None]]:
     """Yield each recommendation with the instant of the next on its symbol."""
     for _, group in groupby(sorted(told, key=lambda one: (one.symbol, one.at)), key=lambda one: one.symbol):
         same = list(group)

@@ -53,7 +53,7 @@ def leaderboard(
             "decisions": sum(
                 any(target.weight for target in result.decision.targets) for result in one.replayed.results
             ),
-            **_measured(one, free_returns, cash, hold),
+            **_measure_account(one, free_returns, cash, hold),
             "llm": own_calls(calls, one.seat),
             **_measure_skill(one, council),
             "audit": {"max_relative_difference": one.replayed.largest_difference},
@@ -83,7 +83,7 @@ def _bill(calls: Iterable[CallRow]) -> CallCosts:
     return {"calls": len(costs), "cost_usd": fsum(costs)}
 
 
-def _measured(account: Account, free: measure.Floats, cash: float, hold: measure.Floats | None) -> Measured:
+def _measure_account(account: Account, free: measure.Floats, cash: float, hold: measure.Floats | None) -> Measured:
     ledger = account.replayed.ledger
     summary = measure.account(ledger, cash, free, hold)
     # The interval alone: the rest of the inference on a Sharpe ratio costs several times as much and is not shown.

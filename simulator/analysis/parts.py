@@ -349,7 +349,7 @@ def _cost_of_answers(s: AccountSeries) -> Parts:
     return Parts(list(costs), parts, {"questions": (asked, "n")})
 
 
-def _settled(s: AccountSeries, reviews: bool = False) -> Parts:
+def _explain_correlation(s: AccountSeries, reviews: bool = False) -> Parts:
     """Return of how many convictions, or reviewed pitches, a correlation is, and its interval."""
     entry = next((one for one in s.run["accounts"] if one["name"] == s.name), None)
     found: tuple[float | None, ...] = ()
@@ -489,10 +489,11 @@ METHODS: dict[str, Method] = {
     ),
     "calibration": Method(
         "rank correlation of each conviction with the return over its horizon; decisions.jsonl and the bars have both",
-        _settled,
+        _explain_correlation,
     ),
     "reviews": Method(
-        "correlation of the mean score of each pitch with the return over its horizon", partial(_settled, reviews=True)
+        "correlation of the mean score of each pitch with the return over its horizon",
+        partial(_explain_correlation, reviews=True),
     ),
     "sharpe_se_hac": Method(
         "HAC error of the mean of z − SR·(z² − 1)/2, z the standardised excess return, × √252",

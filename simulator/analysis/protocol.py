@@ -117,7 +117,7 @@ def _frictions(evidence: Evidence) -> Found:
 
 
 def _counterfactuals(evidence: Evidence) -> Found:
-    if not evidence.run["llm"]["models"] and not _made(evidence, "inputs", "blind"):
+    if not evidence.run["llm"]["models"] and not _find_checks(evidence, "inputs", "blind"):
         return "does not apply", f"{_who_decided(evidence.run)}: no name or date can be recognised.", ""
     return _by_checks(evidence, "blind", "inputs")
 
@@ -174,9 +174,9 @@ def _disaggregation(evidence: Evidence) -> Found:
     accounts = {one["name"]: one["metrics"].get("total_return") for one in run["accounts"]}
     by_year = {str(year): value for (year,), value in years.items()}
     parts = [
-        f"by year {_listed(by_year, signed_percent)}" if len(years) > 1 else "",
-        f"by symbol {_listed(_profits(evidence), partial(dollars, sign=True))}" if len(run["symbols"]) > 1 else "",
-        f"by account {_listed(accounts, signed_percent)}" if len(accounts) > 1 else "",
+        f"by year {_list_values(by_year, signed_percent)}" if len(years) > 1 else "",
+        f"by symbol {_list_values(_profits(evidence), partial(dollars, sign=True))}" if len(run["symbols"]) > 1 else "",
+        f"by account {_list_values(accounts, signed_percent)}" if len(accounts) > 1 else "",
     ]
     if not any(parts):
         return "does not apply", "One symbol, one year, one account.", ""
@@ -352,7 +352,7 @@ def _artifacts(evidence: Evidence) -> Found:
 
 def _by_checks(evidence: Evidence, *names: str) -> Found:
     """Answer by checks of `sim check`: shown where each has a result, where it applies, and none is flagged."""
-    made = _made(evidence, *names)
+    made = _find_checks(evidence, *names)
     flagged = [one["verdict"] for one in made if one["outcome"] == "flagged"]
     models = " --models" if evidence.run["llm"]["models"] else ""
     command = f"sim check {evidence.run['run_id']} --only {','.join(names)}{models}"
@@ -367,7 +367,7 @@ def _by_checks(evidence: Evidence, *names: str) -> Found:
     return ("shown", told, "Contamination, checks.json") if done else ("does not apply", told, "")
 
 
-def _made(evidence: Evidence, *names: str) -> list[CheckRecord]:
+def _find_checks(evidence: Evidence, *names: str) -> list[CheckRecord]:
     """Return the checks of the run's own result by these names."""
     checks = evidence.checks
     if checks is None or checks["digest"] != evidence.run["digest"]:
@@ -389,7 +389,7 @@ def _later(day: date, days: int) -> date:
     return date.fromordinal(day.toordinal() + days)
 
 
-def _listed(values: Mapping[str, float | None], write: Callable[[object], str]) -> str:
+def _list_values(values: Mapping[str, float | None], write: Callable[[object], str]) -> str:
     named = [f"{name} {write(value)}" for name, value in values.items()]
     if len(named) <= MOST_NAMED:
         return ", ".join(named)

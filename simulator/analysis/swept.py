@@ -71,12 +71,12 @@ def p_beside(sweep: SweptRow, beyond: Floats, level: float) -> float:
     ratio = float(found.ratio[0]) * math.sqrt(PERIODS)
     without = ratio * (mean - gain) / mean if mean else 0.0
 
-    def reached(values: list[float], heights: list[float]) -> list[float]:
+    def estimate_p(values: list[float], heights: list[float]) -> list[float]:
         if not heights:  # an earlier build kept none
             return [0.0] * len(values)
         below = np.interp(values, heights, np.linspace(0.0, 1.0, len(heights)))
         return [float(one) for one in np.maximum(1.0 - below, 1.0 / (sweep["draws"] + 1.0))]
 
-    p_ratio, p_level = reached([ratio, without], sweep.get("null_best", []))
-    p = reached([float(found.t[0])], sweep["null_t"])[0]
+    p_ratio, p_level = estimate_p([ratio, without], sweep.get("null_best", []))
+    p = estimate_p([float(found.t[0])], sweep["null_t"])[0]
     return max(p, p_ratio, p_level * share_of_level(mean, gain))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.analysis.verdict import inferred, withheld
+from simulator.analysis.verdict import find_inference, withheld
 from simulator.evidence.reader import Evidence, Series
 from simulator.evidence.rows import round_trips
 from simulator.number_format import UNDEFINED, interval, number_of, percent, ratio
@@ -64,8 +64,8 @@ def targets(evidence: Evidence) -> tuple[Yardstick, ...]:
     metrics = run["metrics"]
     profits = round_trips(evidence.fills)
     names = ("sharpe", "sharpe_ci_low", "sharpe_ci_high")
-    sharpe, low, high = (None if withheld(run) else inferred(run, name) for name in names)
-    bounds = (inferred(run, name) for name in ("max_drawdown_5", "max_drawdown_95"))
+    sharpe, low, high = (None if withheld(run) else find_inference(run, name) for name in names)
+    bounds = (find_inference(run, name) for name in ("max_drawdown_5", "max_drawdown_95"))
     falls = sorted(-x for x in bounds if x is not None)
     least, most = falls if len(falls) == 2 else (None, None)
     fall = number_of(metrics.get("max_drawdown"))

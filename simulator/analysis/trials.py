@@ -155,7 +155,7 @@ def trials(rows: Iterable[RegistryRow], run: RunRecord | RegistryRow, at_least: 
     own = own._replace(sessions=int(run["sessions"]), why=ITSELF, made_at=recorded.made_at)
     among, left_out, looks = [own], list[Trial](), list[Trial]()
     seen: dict[object, list[Trial]] = {}
-    _repeated(own, seen)
+    _explain_repeat(own, seen)
     for bare in others:
         if (bare.run_id, bare.digest) == (own.run_id, own.digest):
             continue
@@ -163,7 +163,12 @@ def trials(rows: Iterable[RegistryRow], run: RunRecord | RegistryRow, at_least: 
         if not counts:  # run.json was edited, perhaps: what the store has of the run counts as well
             counts, why = stored.relation(bare)
         why_not = "" if counts else why
-        why_not = why_not or _unfinished(bare, whole, latest) or _repeated(bare, seen) or _walked(bare, own)
+        why_not = (
+            why_not
+            or _explain_unfinished(bare, whole, latest)
+            or _explain_repeat(bare, seen)
+            or _explain_walk_forward(bare, own)
+        )
         trial = bare._replace(sessions=shared.count(bare.first, bare.last), why=why_not or why)
         (left_out if why_not else among).append(trial)
         looks += [trial] if counts else []
@@ -449,7 +454,7 @@ def _trial(row: RegistryRow) -> Trial:
     )
 
 
-def _unfinished(trial: Trial, whole: set[str], latest: Mapping[str, str]) -> str:
+def _explain_unfinished(trial: Trial, whole: set[str], latest: Mapping[str, str]) -> str:
     if not trial.partial:
         return ""
     if trial.run_id in whole:
@@ -457,7 +462,7 @@ def _unfinished(trial: Trial, whole: set[str], latest: Mapping[str, str]) -> str
     return "" if latest[trial.run_id] == trial.digest else f"an earlier stop of {trial.run_id}, which went on"
 
 
-def _walked(trial: Trial, own: Trial) -> str:
+def _explain_walk_forward(trial: Trial, own: Trial) -> str:
     """Say where one of the two is a sweep, and the other the path its walk-forward played: chosen in sample, it is out
     of sample already."""
     if trial.sweep and own.digest in trial.sweep.get("paths", ()):
@@ -465,7 +470,7 @@ def _walked(trial: Trial, own: Trial) -> str:
     return f"a walk-forward of {own.run_id}" if own.sweep and trial.digest in own.sweep.get("paths", ()) else ""
 
 
-def _repeated(trial: Trial, seen: dict[object, list[Trial]]) -> str:
+def _explain_repeat(trial: Trial, seen: dict[object, list[Trial]]) -> str:
     """Say which of the trials in `seen` had the same result, or put this one among them."""
     for other in seen.get(trial.digest, ()):
         return f"the same result as {other.run_id}"
@@ -518,10 +523,10 @@ def _against(e: Floats, number: float, spread: Measure, suffix: str) -> dict[str
     if isinstance(spread, Undefined):
         return dict.fromkeys(names, spread)
     expected = inference.expected_maximum(number) * spread * math.sqrt(SESSIONS_A_YEAR)
-    return {names[0]: expected, names[1]: _deflated(e, number, spread)}
+    return {names[0]: expected, names[1]: _deflate_sharpe(e, number, spread)}
 
 
-def _deflated(e: Floats, number: float, spread: float) -> Measure:
+def _deflate_sharpe(e: Floats, number: float, spread: float) -> Measure:
     if e.size < inference.FEWEST:
         return Undefined(f"fewer than {inference.FEWEST} sessions")
     g3, g4 = skew(e), kurtosis(e)

@@ -40,7 +40,7 @@ def drop_chairman(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContex
         "reviews": {seat: {"mean_score": round(v.score, 2)} for seat, v in votes.items() if v.score is not None},
         "sizes": spec.sizes_in_percent,
     }
-    return _decided(meeting, VOTE, ChairmanDecision.model_validate(decide_by_vote(ballot, spec.vote)))
+    return _with_decision(meeting, VOTE, ChairmanDecision.model_validate(decide_by_vote(ballot, spec.vote)))
 
 
 def drop_reviews(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
@@ -70,7 +70,7 @@ def count_heads(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
             size = 2 if 2 * max(long, short) > len(meeting.pitches) else 1
             why = f"{max(long, short)} of {len(meeting.pitches)} managers want it, {min(long, short)} oppose it."
             approved.append(_trade(instrument, direction, size, why, spec))
-    return _decided(replace(meeting, peer_reviews=()), "majority", _decision(approved))
+    return _with_decision(replace(meeting, peer_reviews=()), "majority", _decision(approved))
 
 
 def follow_manager(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineContext:
@@ -81,7 +81,7 @@ def follow_manager(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> Pi
     own = replace(meeting, pm_pitches=tuple(one for one in meeting.pm_pitches if one.seat == seat), peer_reviews=())
     size = abs(pitch.conviction)
     trades = [_trade(pitch.instrument, pitch.direction, size, pitch.thesis_bullets[0], spec)] if size else []
-    return _decided(own, seat, _decision(trades))
+    return _with_decision(own, seat, _decision(trades))
 
 
 def best_managers(
@@ -117,5 +117,5 @@ def _decision(approved: Sequence[ApprovedTrade]) -> ChairmanDecision:
     )
 
 
-def _decided(meeting: PipelineContext, who: str, decision: ChairmanDecision) -> PipelineContext:
+def _with_decision(meeting: PipelineContext, who: str, decision: ChairmanDecision) -> PipelineContext:
     return replace(meeting, chairman_decision=Answered(who, (), decision), no_decision=None)

@@ -113,7 +113,7 @@ def judge(run: JudgedRun) -> Verdict:
         *(_inference(part, standing) if part else "", _power(run, standing) if complete(run, part) else ""),
         f"Over a risk-free return of {source}." if STATED in source else "",
     )
-    about = _headline(part, standing, later=part is not run) if part else _unassessed(run)
+    about = _headline(part, standing, later=part is not run) if part else _explain_unassessed(run)
     headline = " ".join(
         filter(
             None,
@@ -127,7 +127,7 @@ def judge(run: JudgedRun) -> Verdict:
             ),
         )
     )
-    settled = ruined(run) or _idle(run)
+    settled = is_ruined(run) or _idle(run)
     return Verdict(
         standing, headline, _returns(run), tuple(filter(None, details)), settled, part=not complete(run, part)
     )
@@ -149,7 +149,7 @@ def part_after_cutoff(run: JudgedRun) -> JudgedRun | None:
         "sharpe_p_hac": part["sharpe_p_hac"],
         "sharpe_ci_low": part["sharpe_ci_low"],
         "sharpe_ci_high": part["sharpe_ci_high"],
-        **{name: inferred(run, name) for name in ("trials", "units", "sweep_p")},
+        **{name: find_inference(run, name) for name in ("trials", "units", "sweep_p")},
     }
     skill = part.get("skill")
     reasons = {**part["reasons"], **{key: why for key, why in run.get("reasons", {}).items() if key == "at_least"}}
@@ -184,7 +184,7 @@ def _cutoff_split(run: JudgedRun) -> Contamination | None:
     return None if not run["llm"]["models"] or withheld(run) else run["contamination"]
 
 
-def _unassessed(run: JudgedRun) -> str:
+def _explain_unassessed(run: JudgedRun) -> str:
     """The headline where nothing can be said for want of dates the models cannot know."""
     split = run["contamination"]
     why = "a model's knowledge cut-off is not known"
@@ -192,21 +192,19 @@ def _unassessed(run: JudgedRun) -> str:
         after = split["parts"]["after"]["sessions"]
         lie = f"{counted(after, 'session')} lie" if after else "no session lies"
         why = f"{lie} after the models' cut-off ({split['cutoff']}) and its 90 days of grace, 60 are needed"
-    bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
+    bounds = interval(find_inference(run, "sharpe_ci_low"), find_inference(run, "sharpe_ci_high"))
     return (
         f"Not assessable: {why}. Over {counted(run['sessions'], 'session')} the models may remember: "
-        f"Sharpe {ratio(inferred(run, 'sharpe'))}, 95\u00a0% interval {bounds}."
+        f"Sharpe {ratio(find_inference(run, 'sharpe'))}, 95\u00a0% interval {bounds}."
     )
 
 
 def _whole(run: JudgedRun, part: JudgedRun | None) -> str:
     if part is None or complete(run, part):
         return ""
-    bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
-    everything = counted(run["sessions"], "session")
-    return (
-        f"Over all {everything}, memory included: Sharpe {ratio(inferred(run, 'sharpe'))}, 95\u00a0% interval {bounds}."
-    )
+    bounds = interval(find_inference(run, "sharpe_ci_low"), find_inference(run, "sharpe_ci_high"))
+    everything, sharpe = counted(run["sessions"], "session"), ratio(find_inference(run, "sharpe"))
+    return f"Over all {everything}, memory included: Sharpe {sharpe}, 95\u00a0% interval {bounds}."
 
 
 class HasSessions(TypedDict):
@@ -218,7 +216,7 @@ def withheld(run: HasSessions) -> bool:
     return run["sessions"] < FEWEST_SESSIONS
 
 
-def inferred(run: JudgedRun, key: str) -> float | None:
+def find_inference(run: JudgedRun, key: str) -> float | None:
     """Return a number of the inference part of run.json, or of its metrics; None where undefined."""
     inference = run["inference"]
     return number_of(inference[key] if key in inference else run["metrics"].get(key))
@@ -227,7 +225,7 @@ def inferred(run: JudgedRun, key: str) -> float | None:
 def _standing(run: JudgedRun) -> Standing:
     if withheld(run):
         return "too short"
-    if ruined(run):
+    if is_ruined(run):
         return "loss"
     skill = run.get("skill")
     if skill is None:
@@ -271,7 +269,7 @@ def p_of_skill(skill: SkillRecord, trials: float, within: float = 0.0) -> float 
 def trials_of(run: JudgedRun) -> float:
     """Return the trials that p is corrected for, 1 where none are counted: all on record, members of sweeps too, but a
     sweep that the run is judged in, as one of its members, is no more than one."""
-    return inferred(run, "units") or inferred(run, "trials") or 1.0
+    return find_inference(run, "units") or find_inference(run, "trials") or 1.0
 
 
 def _at_least(run: JudgedRun) -> str:
@@ -281,12 +279,12 @@ def _at_least(run: JudgedRun) -> str:
 
 def sweep_p(run: JudgedRun) -> float:
     """Return the p of the run as one of the members of a sweep; 0 where it is judged in none."""
-    return inferred(run, "sweep_p") or 0.0
+    return find_inference(run, "sweep_p") or 0.0
 
 
 def _cash_standing(run: JudgedRun) -> Standing:
-    low, high, p = (inferred(run, key) for key in ("sharpe_ci_low", "sharpe_ci_high", "sharpe_p_hac"))
-    if _idle(run) or inferred(run, "sharpe") is None or low is None or high is None:
+    low, high, p = (find_inference(run, key) for key in ("sharpe_ci_low", "sharpe_ci_high", "sharpe_p_hac"))
+    if _idle(run) or find_inference(run, "sharpe") is None or low is None or high is None:
         return "undefined"
     if high < 0:
         return "borderline" if p is not None and p < 0.95 else "loss"
@@ -305,11 +303,11 @@ def _chosen(run: JudgedRun) -> bool:
 
 def _p_of_best(run: JudgedRun) -> float | None:
     """The p for a Sharpe ratio of zero or less, as the best of all trials."""
-    p = inferred(run, "sharpe_p_hac")
+    p = find_inference(run, "sharpe_p_hac")
     return None if p is None else p_of_trials(p, trials_of(run))
 
 
-def ruined(run: JudgedRun) -> bool:
+def is_ruined(run: JudgedRun) -> bool:
     """Return whether everything was lost: a return cannot compound beyond that, though its mean is still a number."""
     metrics = run["metrics"]
     total = number_of(metrics.get("total_return"))
@@ -327,13 +325,13 @@ def _near(p: float) -> bool:
 
 
 def _headline(run: JudgedRun, standing: Standing, later: bool) -> str:
-    sessions, sharpe = run["sessions"], inferred(run, "sharpe")
+    sessions, sharpe = run["sessions"], find_inference(run, "sharpe")
     if standing == "too short":
         return f"{counted(sessions, 'session')}: too few for a verdict, annualised figures are withheld below 60."
-    trials = inferred(run, "trials")
+    trials = find_inference(run, "trials")
     tried = f" and {_at_least(run)}{counted(int(trials), 'trial')}" if trials is not None and trials > 1 else ""
     over = f"over {counted(sessions, 'session')}{f' {AFTER}' if later else ''}{tried}"
-    if ruined(run):
+    if is_ruined(run):
         why = run["reasons"].get("total_return")
         return f"Everything was lost{f': {why}' if why else ''}."
     if _idle(run) or standing == "nothing":
@@ -349,7 +347,7 @@ def _headline(run: JudgedRun, standing: Standing, later: bool) -> str:
     if sharpe is None:
         why = run["reasons"].get("sharpe") or "no reason recorded"
         return f"The Sharpe ratio {over} is undefined ({why}): nothing to judge."
-    bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
+    bounds = interval(find_inference(run, "sharpe_ci_low"), find_inference(run, "sharpe_ci_high"))
     return f"Sharpe {ratio(sharpe)}, 95\u00a0% interval {bounds} {over}: {JUDGEMENT[standing]}; {CASH_ONLY}."
 
 
@@ -391,16 +389,16 @@ def describe_parts(skill: SkillRecord) -> str:
 
 
 def _sharpe(run: JudgedRun, standing: Standing) -> str:
-    sharpe = inferred(run, "sharpe")
+    sharpe = find_inference(run, "sharpe")
     if run.get("skill") is None or sharpe is None or standing in ("too short", "nothing", "loss"):
         return ""
-    bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
+    bounds = interval(find_inference(run, "sharpe_ci_low"), find_inference(run, "sharpe_ci_high"))
     return f"Sharpe {ratio(sharpe)} over cash, 95\u00a0% interval {bounds}."
 
 
 def _basket(run: JudgedRun, standing: Standing) -> str:
     """OLS alpha and beta on the equal-weight basket: a constant tilt, which is no skill here, shows in them."""
-    alpha, beta, t = (inferred(run, f"{name}_basket") for name in ("alpha", "beta", "alpha_t"))
+    alpha, beta, t = (find_inference(run, f"{name}_basket") for name in ("alpha", "beta", "alpha_t"))
     if alpha is None or beta is None or standing in ("too short", "nothing", "loss"):
         return ""
     error = f" (t {ratio(t)})" if t is not None else ""
@@ -422,11 +420,11 @@ def _returns(run: JudgedRun) -> str:
 
 
 def _inference(run: JudgedRun, standing: Standing) -> str:
-    p, block = inferred(run, "sharpe_p_hac"), inferred(run, "block_length")
+    p, block = find_inference(run, "sharpe_p_hac"), find_inference(run, "block_length")
     skill = run.get("skill")
     if skill is not None:
         return _test(skill, standing, run, skill.get("against", "its exposure"))
-    if standing == "too short" or p is None or _idle(run) or ruined(run):
+    if standing == "too short" or p is None or _idle(run) or is_ruined(run):
         return ""
     blocks = f", mean block {ratio(block, 1)} sessions" if block is not None else ""
     near = ""
@@ -458,7 +456,7 @@ def _test(skill: SkillRecord, standing: Standing, run: JudgedRun, beyond: str) -
 
 
 def _selection(run: JudgedRun, part: JudgedRun | None) -> str:
-    trials = inferred(run, "trials")
+    trials = find_inference(run, "trials")
     if trials is None:
         return "Unadjusted for selection: the number of variants tried before this one is not known here."
     tried = run["reasons"].get("trials", f"{counted(int(trials), 'trial')} counted").removesuffix(".")
@@ -496,8 +494,8 @@ def _shape(run: JudgedRun | None, standing: Standing) -> str:
     if run is None or standing not in ("skill", "borderline", "above cash"):
         return ""
     skill = run.get("skill")
-    skew = skill["skew"] if skill else inferred(run, "skew")
-    yearly = (skill["ratio"] or 0.0) * math.sqrt(PERIODS) if skill else inferred(run, "sharpe")
+    skew = skill["skew"] if skill else find_inference(run, "skew")
+    yearly = (skill["ratio"] or 0.0) * math.sqrt(PERIODS) if skill else find_inference(run, "sharpe")
     leans = f"It leans to the left (skew {ratio(skew)})" if skew is not None and skew < LEFT else ""
     steady = f"It earns {ratio(yearly)} times its spread a year" if yearly is not None and yearly > STEADY else ""
     if not leans and not steady:
@@ -542,8 +540,8 @@ def _memory(run: JudgedRun, part: JudgedRun | None) -> str:
 
 
 def _power(run: JudgedRun, standing: Standing) -> str:
-    found = inferred(run, "detectable_sharpe")
-    if standing == "too short" or found is None or _idle(run) or ruined(run):
+    found = find_inference(run, "detectable_sharpe")
+    if standing == "too short" or found is None or _idle(run) or is_ruined(run):
         return ""
     length = counted(run["sessions"], "session")
     return f"Power: in {length} only a true Sharpe ratio of {ratio(found)} or more would be found four times in five."

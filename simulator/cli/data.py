@@ -137,12 +137,12 @@ def check(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None
     """Look for gaps, duplicates, impossible prices and unadjusted splits. Exits with 3 when there is something."""
     from simulator.market.load import select
     from simulator.market.quality import Problem
-    from simulator.market.sources.files import misnamed, shown_path
+    from simulator.market.sources.files import find_misnamed, shown_path
 
     chosen = select(workspace.bar_folders, symbols)
     problems = [problem for found in chosen for problem in found.problems()]
     for folder in () if symbols else workspace.bar_folders:
-        for path in misnamed(folder):
+        for path in find_misnamed(folder):
             problems.append(Problem(path.name, None, "is not named after a symbol, as in SPY.csv", shown_path(path)))
     if as_json:
         listed = [asdict(problem) for problem in problems]

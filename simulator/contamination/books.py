@@ -73,9 +73,9 @@ def judge_costs(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     figures = [_sharpe(f"Sharpe at {multiple:g} × the costs", rows[multiple][0], case.free[kept]) for multiple in rows]
     lost = mean_of(rows[2.0][0] - rows[1.0][0], PERIODS)
     figures.append(Figure("twice the costs, less as run", lost.value, "a year", lost.low, lost.high, lost.p))
-    figures += [Figure(f"return at {m:g} × the costs", _earned(rows[m][0]), "return") for m in rows]
+    figures += [Figure(f"return at {m:g} × the costs", _earn_total(rows[m][0]), "return") for m in rows]
     figures += [Figure(f"dollars paid at {m:g} × the costs", rows[m][1], "count") for m in rows]
-    once, twice = (_earned(rows[m][0]) for m in rows)
+    once, twice = (_earn_total(rows[m][0]) for m in rows)
     sentence = f"At twice the costs the return is {percent(twice, sign=True)} instead of {percent(once, sign=True)}"
     if once > 0 >= twice:
         sentence = f"FLAGGED: {sentence}: the gain does not cover costs paid twice."
@@ -122,6 +122,6 @@ def _beyond(name: str, part: SkillSeries, judged: bool) -> Figure:
     return Figure(f"{name}: beyond its exposure", skill["beyond"], "a year", *ends, skill["p"], words)
 
 
-def _earned(returns: Floats) -> float:
+def _earn_total(returns: Floats) -> float:
     found = total_return(returns)
     return 0.0 if isinstance(found, Undefined) else found

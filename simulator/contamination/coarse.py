@@ -51,7 +51,7 @@ class Coarse(Disguised):
     async def opine(self, snapshot: Snapshot, _journal: Any) -> PipelineContext:
         """Return the council's opinion on coarse facts, beside the exact ones."""
         formed = cast(PipelineContext, await super().opine(snapshot, ()))
-        return replace(formed, facts=self.council.open(self.seen(snapshot), shortlist=formed.shortlist).facts)
+        return replace(formed, facts=self.council.open(self.mask(snapshot), shortlist=formed.shortlist).facts)
 
 
 def coarsen(facts: Facts) -> Facts:

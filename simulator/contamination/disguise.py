@@ -63,7 +63,7 @@ class Disguise:
         changed["volume"] = bars.volume * volume
         shown = tuple(self.names.get(symbol, symbol) for symbol in bars.symbols)
         moved = instant(as_of) - instant(market.as_of)
-        masked = self._moved(replace(bars, symbols=shown, **changed), moved)
+        masked = self._move_bars(replace(bars, symbols=shown, **changed), moved)
         given = {one.name: getattr(market, one.name) for one in fields(market)}
         given |= {"bars": masked, "as_of": as_of, "context": self._context(market, as_of, moved)}
         if self.weeks:
@@ -110,7 +110,7 @@ class Disguise:
     def _volume_scale(self, bars: Bars) -> Floats:
         return _towards_base(bars.volume) if self.rescaled else np.ones(len(bars.symbols))
 
-    def _moved(self, bars: Bars, by: int) -> Bars:
+    def _move_bars(self, bars: Bars, by: int) -> Bars:
         if not self.weeks:
             return bars
         return replace(
@@ -128,7 +128,7 @@ class Disguise:
             series = _side_by_side(market.context.bars, series)
         elif market.context is not None:
             series = market.context.bars
-        return Snapshot(self._moved(series, moved), as_of)
+        return Snapshot(self._move_bars(series, moved), as_of)
 
 
 class Wrapper:
@@ -154,9 +154,9 @@ class Disguised(Wrapper):
 
     async def opine(self, snapshot: Snapshot, _journal: Sequence[Decision]) -> Any:
         """Return the strategy's opinion on the masked market."""
-        return await self.strategy.opine(self.seen(snapshot), ())
+        return await self.strategy.opine(self.mask(snapshot), ())
 
-    def seen(self, snapshot: Snapshot) -> Snapshot:
+    def mask(self, snapshot: Snapshot) -> Snapshot:
         """Return the masked market: of many symbols those that the strategy chooses by the volumes of the real one."""
         chosen = self.strategy.narrow(snapshot) if isinstance(self.strategy, Narrows) else snapshot
         return self.disguise.snapshot(chosen)

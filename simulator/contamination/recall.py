@@ -78,7 +78,7 @@ async def ask(case: Case) -> Mapping[int, Mapping[str, float]]:
         return {}
     models = distinct_models(case.seats)
     meetings = range(len(case.at_meetings.instants))
-    asked = await asyncio.gather(*(_recalled(case, k, seat, chair) for k in meetings for seat, chair in models))
+    asked = await asyncio.gather(*(_ask_recall(case, k, seat, chair) for k in meetings for seat, chair in models))
     found: dict[int, dict[str, float]] = {}
     for k in meetings:
         of_models = asked[k * len(models) : (k + 1) * len(models)]
@@ -148,7 +148,7 @@ def propensity(recalled: float | None, real: float) -> float:
     return max(0.0, 1.0 - abs(math.log(recalled / real)) / TOLERANCE)
 
 
-async def _recalled(case: Case, k: int, seat: str, chair: Seat) -> dict[str, float]:
+async def _ask_recall(case: Case, k: int, seat: str, chair: Seat) -> dict[str, float]:
     market = case.at_meetings.snapshots[k]
     symbols = [symbol for symbol in market.symbols if market.has(symbol)]
     text = TASK.format(day=market.session, symbols=", ".join(symbols))

@@ -116,7 +116,7 @@ def judge(case: Case, guesses: Sequence[Guess]) -> Result:
         return Result("not applicable", "Needs a model: rules and analysts recognise nothing.")
     if not guesses:
         return Result("not assessable", "Not assessable: no meeting shows a symbol.")
-    found = recognised(guesses)
+    found = rate_recognition(guesses)
     dates, options = len({guess.date for guess in guesses}), len(candidates(case))
     notes = [f"{dates} meetings, {len(distinct_models(case.seats))} models, {options} assets offered"]
     if len({g.asset for g in guesses}) == 1:
@@ -138,7 +138,7 @@ def judge(case: Case, guesses: Sequence[Guess]) -> Result:
     return Result("passed", f"Masking holds: {listed}.", tuple(figures), tuple(notes))
 
 
-def recognised(guesses: Sequence[Guess]) -> tuple[Recognised, ...]:
+def rate_recognition(guesses: Sequence[Guess]) -> tuple[Recognised, ...]:
     """Hit rates of each model on assets and on quarters, where these can be told from guessing.
 
     Guesses of one meeting hang together, and so do those of one quarter: a meeting is one trial of naming assets, a

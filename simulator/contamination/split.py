@@ -124,7 +124,7 @@ def contamination_facts(
         }
     parts = {name: daily.rows(there) for name, there in parts_of(daily.sessions, cutoff).items()}
     decided = Counter(part_of(day, cutoff) for day in days)
-    described = {name: _described(parts[name], decided[name], judged=name == AFTER) for name in PARTS}
+    described = {name: _describe_part(parts[name], decided[name], judged=name == AFTER) for name in PARTS}
     decay = alpha_decay(parts[BEFORE], parts[AFTER])
     return {
         **found,
@@ -216,7 +216,7 @@ def parts_of(sessions: NDArray[np.datetime64], cutoff: date) -> dict[Part, NDArr
     return {BEFORE: sessions <= last, GREY: (sessions > last) & (sessions <= grey), AFTER: sessions > grey}
 
 
-def _described(part: Daily, decisions: int, judged: bool) -> PartRecord:
+def _describe_part(part: Daily, decisions: int, judged: bool) -> PartRecord:
     """Describe a part; intervals only where there are sessions enough, the test of skill only where it is `judged`."""
     n, enough = len(part), len(part) >= ENOUGH_SESSIONS
     names = ("total_return", "annual_return", "sharpe", "sharpe_p_hac", *ENDS)

@@ -102,7 +102,7 @@ class Checkpoint:
 
     def decide(self, snapshot: Snapshot, opinion: PipelineContext, book: Book, journal: Sequence[Decision]) -> Decision:
         """Targets for the council's trades whose terms changed; everything else is left alone."""
-        own = self._followed(self.council.chair, opinion, _checkpoints_before(snapshot, journal))
+        own = self._find_revisions(self.council.chair, opinion, _checkpoints_before(snapshot, journal))
         targets, done = _carry_out(own, opinion, self.council, book, snapshot)
         return Decision(snapshot.as_of, targets, {**checkpoint_minutes(opinion), **done})
 
@@ -110,7 +110,7 @@ class Checkpoint:
         self, seat: str, snapshot: Snapshot, opinion: PipelineContext, book: Book, journal: Sequence[Decision]
     ) -> Decision:
         """A target for the thesis of the manager in `seat` where its terms changed, else none."""
-        own = self._followed(seat, opinion, _checkpoints_before(snapshot, journal))
+        own = self._find_revisions(seat, opinion, _checkpoints_before(snapshot, journal))
         targets, done = _carry_out(own, opinion, self.council, book, snapshot)
         record = {
             "kind": "member_checkpoint",
@@ -120,7 +120,7 @@ class Checkpoint:
         }
         return Decision(snapshot.as_of, targets, record)
 
-    def _followed(self, seat: str, opinion: PipelineContext, before: int) -> list[Revision]:
+    def _find_revisions(self, seat: str, opinion: PipelineContext, before: int) -> list[Revision]:
         """Revisions that the account of `seat` carries out, after so many checkpoints of the session."""
         most = self.council.spec.trade.checkpoints_per_day
         return [one for one in opinion.revisions if one.thesis.seat == seat and (most is None or before < most)]

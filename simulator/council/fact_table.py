@@ -76,7 +76,7 @@ def tabulate(close: Floats, high: Floats, low: Floats, first: Rows, end: Rows) -
 
 def row_of(table: Table, k: int) -> dict[str, float]:
     """Return the facts of window `k`, rounded as they are shown; those that are not known are left out."""
-    return {name: _rounded(name, float(values[k])) for name, (known, values) in table.items() if known[k]}
+    return {name: _round_fact(name, float(values[k])) for name, (known, values) in table.items() if known[k]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +137,7 @@ def percent(fraction: float) -> float:
     return round(100 * fraction, 2) + 0.0  # no -0.0
 
 
-def _rounded(name: str, value: float) -> float:
+def _round_fact(name: str, value: float) -> float:
     if name.startswith("macd"):
         return round(100 * value, 3) + 0.0
     if name.endswith("_pct"):

@@ -131,7 +131,7 @@ class Council:
         """Seats that pitch, and can be followed one by one with :meth:`member`."""
         return self.spec.managers
 
-    def asked(self, question: str) -> Council:
+    def put_question(self, question: str) -> Council:
         """Return the same council with another question put to it."""
         definition = replace(self.definition, spec=self.spec.model_copy(update={"user_query": question}))
         setup = self.setup
@@ -242,10 +242,10 @@ class Council:
         """Targets for every symbol that has a price, or none at all where the meeting made no decision."""
         done = ExecutionStage().run(opinion, self.spec, book)
         targets = tuple(one.target for one in done.execution_results)
-        unlisted = self._unlisted(snapshot, opinion, book, journal) if targets else ()
+        unlisted = self._close_unlisted(snapshot, opinion, book, journal) if targets else ()
         return Decision(snapshot.as_of, (*targets, *unlisted), evidence(done, self.setup))
 
-    def _unlisted(
+    def _close_unlisted(
         self, snapshot: Snapshot, opinion: PipelineContext, book: Book, journal: Sequence[Decision]
     ) -> tuple[Target, ...]:
         """Targets of 0 for what the meeting was not about: nothing is held, or ordered, that nobody may speak of.
@@ -280,7 +280,7 @@ class Council:
             done.target if done and symbol == pitch.instrument else Target(symbol, 0.0, reason="not pitched")
             for symbol in opinion.facts["symbols"]
         )
-        targets = (*targets, *self._unlisted(snapshot, opinion, book, journal))
+        targets = (*targets, *self._close_unlisted(snapshot, opinion, book, journal))
         return Decision(snapshot.as_of, targets, member_evidence(opinion, seat, done))
 
 

@@ -475,7 +475,9 @@ def _read_series(path: Path, mend: str, columns: tuple[str, ...] = ()) -> tuple[
                 numbers[n] = [_number(text) for text in row]
     except (ValueError, csv.Error):  # from the beginning, to say where
         header, table = _read_table(path, ("session", *columns), mend)
-        _parsed(path, header, table, [date.fromisoformat if name == "session" else _number for name in header], mend)
+        _parse_rows(
+            path, header, table, [date.fromisoformat if name == "session" else _number for name in header], mend
+        )
         raise
     series = {name: numbers[: len(sessions), n].copy() for n, name in enumerate(header) if name != "session"}
     renamed = {ACCOUNT + n[len(MEMBER) :] if n.startswith(MEMBER) else n: values for n, values in series.items()}
@@ -503,12 +505,12 @@ def _read_rows(path: Path, kind: type[R], mend: str) -> RowTable[R]:
     except (ValueError, csv.Error):  # from the beginning, to say where
         header, rows = _read_table(path, tuple(names), mend)
         at = [header.index(name) for name in names]
-        _parsed(path, names, [[row[n] for n in at] for row in rows], parsers, mend)
+        _parse_rows(path, names, [[row[n] for n in at] for row in rows], parsers, mend)
         raise
     return RowTable(kind, columns)
 
 
-def _parsed(
+def _parse_rows(
     path: Path, names: list[str], rows: list[list[str]], parsers: list[Callable[[str], Any]], mend: str
 ) -> list[list[Any]]:
     try:

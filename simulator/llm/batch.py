@@ -23,7 +23,7 @@ from typing import Any
 from simulator.errors import BudgetError, ConfigError, LLMError, SimError, UnansweredError
 from simulator.files import write_file
 from simulator.llm.batch_service import Batch, BatchService, Line, NotCreatedError, file_of
-from simulator.llm.gateway import received
+from simulator.llm.gateway import clean_text
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
 from simulator.llm.providers import TransientError
 from simulator.llm.rounds import Rounds
@@ -278,7 +278,7 @@ class BatchAsker(Rounds):
             except TransientError as failure:
                 wait = max(wait, min(failure.retry_after or 0.0, LONGEST_PAUSE))
                 if not trouble:
-                    self.say(f"{row.batch} cannot be looked at now ({received(failure.found)}), and is waited for")
+                    self.say(f"{row.batch} cannot be looked at now ({clean_text(failure.found)}), and is waited for")
                 trouble = failure.found
             except ConfigError:
                 mend = f"`sim batch forget {row.batch}` books its likely price and has its questions asked again"
@@ -306,7 +306,9 @@ class BatchAsker(Rounds):
                 # The service takes only so many tokens of a model at once: half as many next time, one batch at a time.
                 self.narrow, self.limits = True, replace(self.limits, questions=len(requests) // 2)
                 return
-            found = f"batch {row.batch} of {row.model} failed validation ({received(batch.errors) or 'no reason told'})"
+            found = (
+                f"batch {row.batch} of {row.model} failed validation ({clean_text(batch.errors) or 'no reason told'})"
+            )
             raise LLMError(found, where=row.endpoint, mend="nothing was charged")
         earned = Earnings()
         for request in requests:
@@ -336,7 +338,10 @@ class BatchAsker(Rounds):
             response = replace(self.service.read(request, line), asked_at=asked_at)
         except LLMError as error:
             parts = (error.found, error.where, error.mend)
-            error.found, error.where, error.mend = (received(parts[0]), *(one and received(one) for one in parts[1:]))
+            error.found, error.where, error.mend = (
+                clean_text(parts[0]),
+                *(one and clean_text(one) for one in parts[1:]),
+            )
             earned.answers[request.key] = error
             if error.paid_usd is not None:
                 earned.lost += error.paid_usd

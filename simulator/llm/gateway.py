@@ -58,7 +58,7 @@ MOST_SIMILAR = 8
 """Stored repair questions looked at for the one an earlier version put."""
 
 
-def received(text: str) -> str:
+def clean_text(text: str) -> str:
     """A text of a service as it is kept and shown: without keys, and all of it UTF-8."""
     return whole(scrub(text))
 
@@ -337,7 +337,7 @@ class Gateway:
             except RefusedFieldError as error:
                 if error.field in refused:
                     raise LLMError(
-                        received(error.found), mend="leave it out of its seats in config/models.yaml"
+                        clean_text(error.found), mend="leave it out of its seats in config/models.yaml"
                     ) from None
                 refused.add(error.field)
                 if error.certain:
@@ -459,8 +459,8 @@ class Gateway:
                 self.keep_failure(request, error, attempt)
                 parts = error.found, error.where, error.mend
                 error.found, error.where, error.mend = (
-                    received(parts[0]),
-                    *(part and received(part) for part in parts[1:]),
+                    clean_text(parts[0]),
+                    *(part and clean_text(part) for part in parts[1:]),
                 )
                 raise error from None
 
@@ -508,7 +508,10 @@ class Gateway:
             self._paid[request.key] = self._paid.get(request.key, 0.0) + response.usage.cost_usd
         if not is_in_process(self._provider(request)):
             response = replace(
-                response, text=received(response.text), model=received(response.model), finish=received(response.finish)
+                response,
+                text=clean_text(response.text),
+                model=clean_text(response.model),
+                finish=clean_text(response.finish),
             )
         if self.mode != "off":
             response = self.cache.put(request, response, replace=self.mode in ("refresh", "retry"))
@@ -553,7 +556,7 @@ class Gateway:
     def keep_failure(self, request: ChatRequest, error: LLMError, attempt: int = 1) -> None:
         """Write an attempt that brought no answer into the journal."""
         if self.journal is not None:
-            self.journal.write(request, None, attempt=attempt, error=received(error.found), paid_usd=error.paid_usd)
+            self.journal.write(request, None, attempt=attempt, error=clean_text(error.found), paid_usd=error.paid_usd)
 
     def _last_failure(self, request: ChatRequest, failure: TransientError, attempts: int) -> UnansweredError:
         plural = "s" if attempts > 1 else ""
@@ -562,7 +565,7 @@ class Gateway:
             again = datetime.now(UTC) + timedelta(seconds=min(wait, LONGEST_WAIT))
             until = f"; it asks to be left alone until {again:%Y-%m-%d %H:%M} UTC"
         return UnansweredError(
-            f"no answer after {attempts} attempt{plural} ({received(failure.found)}){until}",
+            f"no answer after {attempts} attempt{plural} ({clean_text(failure.found)}){until}",
             where=f"{request.provider}/{request.model}" + (f" at {request.endpoint}" if request.endpoint else ""),
             mend="repeat the command later: answers that came are kept",
         )

@@ -159,7 +159,7 @@ class _Normaliser:
         for _ in range(MOST_WRAPPERS):
             if not isinstance(value, dict) or not known or known & {fold(key) for key in value}:
                 break
-            inner = {key: self._opened(one) for key, one in value.items()}
+            inner = {key: self._open_wrapped(one) for key, one in value.items()}
             objects = {key: one for key, one in inner.items() if isinstance(one, dict)}
             # Beside the answer an object of other things may stand, as {"analysis": {…}, "pitch": {…}}.
             objects = {key: one for key, one in objects.items() if known & set(map(fold, one))} or objects
@@ -175,7 +175,7 @@ class _Normaliser:
             self.fixes.append(f"answer: taken out of {_short(key)}")
         return value
 
-    def _opened(self, value: Any) -> Any:
+    def _open_wrapped(self, value: Any) -> Any:
         """An object that stands in a string or, alone, in a list."""
         if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
             try:
@@ -317,13 +317,13 @@ class _Normaliser:
             value = value[0]
         if not isinstance(value, str) or value in choices:
             return value
-        means = self._meant(value, choices, path)
+        means = self._find_choice(value, choices, path)
         if means is None:
             return value
         self.fix(path, value, means)
         return means
 
-    def _meant(self, value: str, choices: list[Any], path: str) -> Any:
+    def _find_choice(self, value: str, choices: list[Any], path: str) -> Any:
         """The one choice that `value` can mean, None where there is no such one."""
         plain = _plain(value).rstrip("!.")
         if not re.fullmatch(r"(?![+\-–—])[\w\s*`\"'().:,/&$+\-–—|^=@]*", plain):

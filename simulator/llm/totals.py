@@ -88,7 +88,7 @@ class Adding:
 
 def add_totals(store: Store, totals: Totals) -> None:
     """Add to the totals of `store`, inside its transaction; made where the file has none."""
-    if not _kept(store):
+    if not _keeps_totals(store):
         make_totals(store)
     store.executemany(ADD, [(*place, *total) for place, total in totals.items()])
 
@@ -101,13 +101,13 @@ def make_totals(store: Store) -> None:
 
 def read_totals(store: Store) -> Totals | None:
     """Return the totals of `store`; None where there are none, or they are not those of its entries."""
-    if not _kept(store):
+    if not _keeps_totals(store):
         return None
     found = {(model, outcome): Total(*rest) for model, outcome, *rest in store.sql("SELECT * FROM Totals")}
     return found if sum(total.entries for total in found.values()) == count_entries(store) else None
 
 
-def _kept(store: Store) -> bool:
+def _keeps_totals(store: Store) -> bool:
     """Return whether the file keeps totals."""
     return store.sql("SELECT 1 FROM sqlite_master WHERE name = 'Totals_update'").fetchone() is not None
 

@@ -52,7 +52,7 @@ def apply_splits(table: BarTable, factors: Floats, adjusted: Floats | None = Non
     if jumped and still:
         raise _half(table, factors, jumped[0], still[0])
     if not jumped:
-        said = ", ".join(_named(factors[row], _day(table, row)) for row in still)
+        said = ", ".join(_name_factor(factors[row], _day(table, row)) for row in still)
         note = f"prices {IN_OTHER_SHARES[0]} and are left alone ({said})"
         return replace(table, notes=(*table.notes, note)) if still else table
     ratio = np.ones(len(table))
@@ -60,7 +60,7 @@ def apply_splits(table: BarTable, factors: Floats, adjusted: Floats | None = Non
         # Some vendors give the factor of prices, 0.25 for four new shares: the price says which is meant.
         new_shares = abs(log(table.open[row] / table.close[row - 1] * factors[row])) <= JUMP_WITHIN
         ratio[:row] *= factors[row] if new_shares else 1 / factors[row]
-    said = ", ".join(_named(factors[row], _day(table, row)) for row in jumped)
+    said = ", ".join(_name_factor(factors[row], _day(table, row)) for row in jumped)
     arrays = {name: getattr(table, name) / ratio for name in PRICES}
     if adjusted is None or not _in_new_shares(table, ratio, adjusted):
         arrays["dividend"] = table.dividend / ratio
@@ -88,14 +88,14 @@ def _in_new_shares(table: BarTable, ratio: Floats, adjusted: Floats) -> bool:
 
 def _half(table: BarTable, factors: Floats, jumped: int, still: int) -> DataError:
     what = (
-        f"prices jump by the split {_named(factors[jumped], _day(table, jumped))} and not by "
-        f"{_named(factors[still], _day(table, still))}: they are adjusted in part"
+        f"prices jump by the split {_name_factor(factors[jumped], _day(table, jumped))} and not by "
+        f"{_name_factor(factors[still], _day(table, still))}: they are adjusted in part"
     )
     mend = "fetch bars that are adjusted for all splits or for none"
     return DataError(what, where=f"{table.where(still)}: {table.symbol}", mend=mend)
 
 
-def _named(factor: float, day: str) -> str:
+def _name_factor(factor: float, day: str) -> str:
     return f"{factor:g} on {day}"
 
 

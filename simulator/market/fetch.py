@@ -157,7 +157,7 @@ def _files_of(path: Path, symbols: Sequence[str], say: Say) -> dict[str, Path]:
             raise DataError(f"two files for {symbol}: {there[symbol].name} and {one.name}", where=str(path))
         if symbol:
             there.setdefault(symbol, one)
-    for one in files.misnamed(path):
+    for one in files.find_misnamed(path):
         say(f"{one.name} is not named after a symbol and is left out; `--path` with the file and `--symbols` reads it")
     if not there:
         raise DataError("holds no file of bars (SYMBOL.csv, SYMBOL.csv.gz or SYMBOL.parquet)", where=str(path))

@@ -117,7 +117,7 @@ def tabulate_added(facts: AblationRecord, brief: bool = False) -> Table:
     for one in facts["variants"]:
         if one["pair"]:
             label = _name(one, one["part"].removeprefix("the "))
-            cells = _added(one, withheld(facts))
+            cells = _make_cells(one, withheld(facts))
             cells = tuple(cells[n] for n in ((0, 1, 2, 5, 6) if brief else range(7)))
             rows.append(Row(label, cells, f"{one['against']} less {one['name']}", "chosen" if _is_clear(one) else ""))
     names = ["Sharpe", "95\u00a0% interval", "Return a year", "95\u00a0% interval", "p", "p adjusted"]
@@ -132,7 +132,7 @@ def _name(one: VariantRecord, name: str) -> str:
     return name + (f" · {who}" if who else "") + (f" ({account})" if account else "")
 
 
-def _added(one: VariantRecord, short: bool) -> tuple[Cell, ...]:
+def _make_cells(one: VariantRecord, short: bool) -> tuple[Cell, ...]:
     pair, verdict = one["pair"], Cell(one["verdict"] or "")
     if pair is None or short:
         return (Cell(WITHHELD), Cell(""), Cell(WITHHELD), Cell(""), Cell(""), Cell(""), verdict)

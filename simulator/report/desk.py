@@ -49,17 +49,19 @@ def _lines(found: Mapping[str, object]) -> Iterator[RenderableType]:
             yield Text(label, "bold")
             yield Padding(_grid(value), (0, 0, 0, 2))
         else:
-            yield Text(f"{label}: {_written(value)}")
+            yield Text(f"{label}: {_write_value(value)}")
 
 
 def _grid(rows: Sequence[Mapping[str, object]]) -> RenderableType:
     names = [*dict.fromkeys(name for row in rows for name in row)]
     columns = [Column(name.replace("_", " "), words=isinstance(rows[0].get(name), str)) for name in names[1:]]
-    made = [make_row(_written(row.get(names[0])), [_written(row.get(name)) for name in names[1:]]) for row in rows]
+    made = [
+        make_row(_write_value(row.get(names[0])), [_write_value(row.get(name)) for name in names[1:]]) for row in rows
+    ]
     return make_grid(make_table("", columns, made, corner=names[0]), WIDEST - 4)
 
 
-def _written(value: object) -> str:
+def _write_value(value: object) -> str:
     if value is None:
         return UNDEFINED
     if isinstance(value, bool):
@@ -67,7 +69,7 @@ def _written(value: object) -> str:
     if isinstance(value, float):
         return ratio(value, 4 if abs(value) < 10 else 2)
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_written(one)}" for name, one in value.items()) or "none"
+        return ", ".join(f"{name} {_write_value(one)}" for name, one in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(map(_written, value)) or "none"
+        return ", ".join(map(_write_value, value)) or "none"
     return str(value)

@@ -70,7 +70,7 @@ def _print_decision(found: Explanation, console: Console) -> None:
     parts = show_record(record, found) if record else show_desk(found.decision["record"], found.symbol)
     for part in parts:
         console.print(part)
-    for heading, lines in (("Decided", _decided(found)), ("What came of it", _outcome(found))):
+    for heading, lines in (("Decided", _list_targets(found)), ("What came of it", _outcome(found))):
         console.print(Text(f"\n{heading}", "bold"))
         for line in lines:
             console.print(Text(f"  {line}"))
@@ -80,7 +80,7 @@ def _print_decision(found: Explanation, console: Console) -> None:
         console.print(Text(f"\n{hint}", "dim"))
 
 
-def _decided(found: Explanation) -> Iterator[str]:
+def _list_targets(found: Explanation) -> Iterator[str]:
     for target in found.decision["targets"]:
         allowed = found.decision["allowed"].get(target["symbol"], target["weight"])
         cut = "" if allowed == target["weight"] else f", allowed {signed_percent(allowed)}"

@@ -70,11 +70,11 @@ def _show_agent(row: AgentRow) -> Iterator[RenderableType]:
 def _brief(value: object, longest: int = LONGEST) -> str:
     """``symbol AAPL, shares 75``: names and values of a mapping, values alone of a list, at most so many characters."""
     if isinstance(value, Mapping):
-        text = ", ".join(f"{name} {_nested(one)}" for name, one in value.items())
+        text = ", ".join(f"{name} {_write_nested(one)}" for name, one in value.items())
     else:
-        text = _nested(value)
+        text = _write_nested(value)
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def _nested(value: object) -> str:
+def _write_nested(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

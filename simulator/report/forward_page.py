@@ -96,7 +96,7 @@ def compose(facts: ForwardFacts) -> ForwardPage:
         headline=first.verdict.headline,
         details=(
             *said,
-            *_approved(first),
+            *_describe_approvals(first),
             *first.verdict.details,
             *(f"{one[0].upper()}{one[1:]}." for one in facts.record.programs),
         ),
@@ -113,12 +113,12 @@ def compose(facts: ForwardFacts) -> ForwardPage:
         fills=forward.tabulate_fills(fills) if fills else None,
         refused=forward.tabulate_refused(refused),
         alerts=forward.tabulate_alerts(facts),
-        registration=(*_registered(registration), *_programs(facts.record.spans)),
+        registration=(*_list_registration(registration), *_programs(facts.record.spans)),
         digests=_digests(registration),
     )
 
 
-def _approved(one: AccountFacts) -> tuple[str, ...]:
+def _describe_approvals(one: AccountFacts) -> tuple[str, ...]:
     """Return what a person added to the book that the verdict is on."""
     if one.approver is None:
         return ()
@@ -161,7 +161,7 @@ def _tiles(facts: ForwardFacts) -> tuple[Tile, ...]:
     )
 
 
-def _registered(registration: Registration) -> tuple[tuple[str, str], ...]:
+def _list_registration(registration: Registration) -> tuple[tuple[str, str], ...]:
     prior, usual = registration.prior, registration.usual
     weights = ", ".join(f"{name} {percent(weight)}" for name, weight in usual.weights.items())
     if not registration.is_registered:

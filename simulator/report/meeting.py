@@ -140,16 +140,16 @@ def _chairman(facts: MeetingFacts) -> Iterator[RenderableType]:
     for trade in decision["approved_trades"]:
         conviction = ratio(trade["conviction"], 0, sign=True)
         wants = f"{trade['direction']} {trade['instrument']}, conviction {conviction}, {trade['position_size']}"
-        yield _labelled("approved", f"{wants}: {trade['rationale']}")
+        yield _label("approved", f"{wants}: {trade['rationale']}")
     for refused in decision["rejected_trades"]:
-        yield _labelled("rejected", f"{refused['direction']} {refused['instrument']}: {refused['reason']}")
-    yield _labelled("dissent", decision["dissent_summary"])
-    yield _labelled("plan", decision["monitoring_plan"])
+        yield _label("rejected", f"{refused['direction']} {refused['instrument']}: {refused['reason']}")
+    yield _label("dissent", decision["dissent_summary"])
+    yield _label("plan", decision["monitoring_plan"])
     if facts["labels"]:
-        yield _labelled("pitches", ", ".join(f"{label} is {seat}'s" for label, seat in facts["labels"].items()))
+        yield _label("pitches", ", ".join(f"{label} is {seat}'s" for label, seat in facts["labels"].items()))
 
 
-def _labelled(label: str, text: str) -> Table:
+def _label(label: str, text: str) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=8)
     grid.add_column(overflow="fold")

@@ -304,7 +304,7 @@ def _pages(folder: Path, place: Place) -> tuple[tuple[str, str], ...]:
 
 
 def _figures(run: RunRecord) -> Iterator[Cell]:
-    from simulator.analysis.verdict import part_after_cutoff, ruined, withheld
+    from simulator.analysis.verdict import is_ruined, part_after_cutoff, withheld
     from simulator.number_format import interval, percent
     from simulator.report.catalogue import METRICS, WITHHELD, WITHHELD_WHY
     from simulator.report.table import Cell
@@ -315,7 +315,7 @@ def _figures(run: RunRecord) -> Iterator[Cell]:
     skill = part and part.get("skill")
     if short:
         yield Cell(WITHHELD, WITHHELD_WHY)
-    elif ruined(run):
+    elif is_ruined(run):
         yield Cell("n/a", "everything was lost")
     elif skill and skill["beyond"] is not None:
         bounds = interval(skill["beyond_low"], skill["beyond_high"], percent)

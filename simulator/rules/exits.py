@@ -41,7 +41,7 @@ class Exits:
         given: dict[str, Any] = {}
         for name, value in parameters.items():
             if name in NAMES:
-                given[NAMES[name]] = _checked(name, value)
+                given[NAMES[name]] = _check_value(name, value)
             elif name.partition(".")[0] in ("sizing", "exits") and "." in name:
                 mend = f"there are {', '.join(NAMES)}"
                 raise UsageError(f'no parameter "{name}"{did_you_mean(name, NAMES)}', mend=mend)
@@ -77,7 +77,7 @@ class Exits:
 NO_EXITS = Exits()
 
 
-def _checked(name: str, value: Any) -> float | None:
+def _check_value(name: str, value: Any) -> float | None:
     field = NAMES[name]
     if field != "scale" and (value is None or value == "none"):
         return None

@@ -223,7 +223,7 @@ def _refuse_changed(function: FunctionType) -> None:
     linecache.checkcache(code.co_filename)
     text = "".join(linecache.getlines(code.co_filename))
     try:
-        there = [one for one in _compiled(text, code.co_filename) if one.co_firstlineno == code.co_firstlineno]
+        there = [one for one in _compile_codes(text, code.co_filename) if one.co_firstlineno == code.co_firstlineno]
     except SyntaxError:
         there = []
         if function.__module__ == "__main__":  # a cell with magics, written to a file by a debugger
@@ -234,7 +234,7 @@ def _refuse_changed(function: FunctionType) -> None:
 
 
 @lru_cache(maxsize=32)
-def _compiled(text: str, name: str) -> tuple[CodeType, ...]:
+def _compile_codes(text: str, name: str) -> tuple[CodeType, ...]:
     return tuple(_codes(compile(text, name, "exec", dont_inherit=True)))
 
 

@@ -172,7 +172,7 @@ def cancel_batch(workspace: Workspace, name: str) -> str:
         requests = asker.read_record(row.name)
         if not row.batch or not requests:
             raise UsageError(f"{name} was not created yet", mend=f"`sim batch forget {name}` gives it up")
-        loop.run(_closed(asker, asker.service.cancel(requests[0], row.batch)))
+        loop.run(_close_after(asker, asker.service.cancel(requests[0], row.batch)))
     return f"{row.batch} is being cancelled: `sim batch` fetches what it has answered"
 
 
@@ -234,7 +234,7 @@ async def _look(asker: BatchAsker, row: BatchRow) -> BatchOut:
     return BatchOut(*shown, done=batch.done, set_aside_usd=row.usd, hours=hours)
 
 
-async def _closed(asker: BatchAsker, work: Awaitable[None]) -> None:
+async def _close_after(asker: BatchAsker, work: Awaitable[None]) -> None:
     try:
         await work
     finally:

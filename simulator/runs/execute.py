@@ -175,10 +175,10 @@ def simulate(
                 loaded.strategy, spec.replicates, staged.inputs, rules, cash, report, loop, kept
             )
         except LLMError as error:
-            raise _continued(error, command, asking.gateway, questions) from error.__cause__
+            raise _add_continuation(error, command, asking.gateway, questions) from error.__cause__
         asking.drain(SECONDS_AFTER_STOP if isinstance(stopped, StoppedByUserError) else None)
         if stopped is not None:
-            stopped = _continued(stopped, command, asking.gateway, questions)
+            stopped = _add_continuation(stopped, command, asking.gateway, questions)
         work = Work(spec, workspace, config, loaded, staged, rules, replicates, asking.gateway, known, stopped)
         recorded = record_run(work, completion.analyse)
         runtime = _runtime(asking.gateway, started)
@@ -189,7 +189,7 @@ def simulate(
     return run
 
 
-def _continued(error: LLMError, command: str, gateway: Gateway, questions: Mapping[str, int]) -> LLMError:
+def _add_continuation(error: LLMError, command: str, gateway: Gateway, questions: Mapping[str, int]) -> LLMError:
     """`error` with the command that continues: with money that should do for the rest where the run's is spent."""
     if isinstance(error, RunBudgetError):
         enough = math.ceil(error.wanted_usd + SPARE * still_usd(gateway.calls, questions))

@@ -95,7 +95,7 @@ def skill_series(
     return SkillSeries(
         excess,
         split_return(excess, exposure, np.add.reduceat(_costs(ledger, rules, cash), firsts)),
-        np.logical_or.reduceat(_decided(ledger, tape), firsts),
+        np.logical_or.reduceat(_mark_decisions(ledger, tape), firsts),
         np.logical_or.reduceat(held | np.r_[False, held[:-1]], firsts),
         np.add.reduceat(weights - usual, firsts) / bars_of,
         np.add.reduceat(moves, firsts),
@@ -119,7 +119,7 @@ def _costs(ledger: Ledger, rules: ExecutionRules, cash: float) -> Floats:
     return np.where(worth > 0, paid / np.where(worth > 0, worth, 1.0), 0.0)
 
 
-def _decided(ledger: Ledger, tape: Tape) -> Flags:
+def _mark_decisions(ledger: Ledger, tape: Tape) -> Flags:
     """(T,) bars at which a target is a hundredth of equity or more from where it last changed, or changes between none
     and some, or at which a stop or take-profit closed a position.
 

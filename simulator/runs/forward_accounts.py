@@ -149,7 +149,7 @@ def _with_accounts(
     patience = make_patience(load_settings(workspace.config))
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[dict[str, AlpacaAccount]]:
+    async def open_accounts() -> AsyncIterator[dict[str, AlpacaAccount]]:
         numbers = registration.accounts
         some = {
             name: AlpacaAccount(one, url=url, number=numbers[name], patience=patience) for name, one in keys.items()
@@ -161,7 +161,7 @@ def _with_accounts(
                 one.close()
 
     async def run() -> T:
-        async with opened() as some:
+        async with open_accounts() as some:
             return await work(some)
 
     return asyncio.run(run())

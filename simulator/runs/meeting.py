@@ -150,7 +150,7 @@ def hold_meeting(request: MeetingRequest, workspace: Workspace, progress: Progre
             raise
         asking.drain()
         facts, record = _facts(request, when, council, snapshot, context, config, asking.gateway)
-    return MeetingResult(facts, record, _undecided(context))
+    return MeetingResult(facts, record, _explain_undecided(context))
 
 
 def answer_question(
@@ -211,7 +211,7 @@ def _council(request: MeetingRequest, workspace: Workspace, asking: Asking) -> C
 
     council = load_strategy(request.strategy, workspace.strategies, asking).strategy
     if isinstance(council, Council):
-        return council if request.question is None else council.asked(request.question)
+        return council if request.question is None else council.put_question(request.question)
     folders = [name for name in available(workspace.strategies) if (workspace.strategies / name).is_dir()]
     raise UsageError(
         f'"{request.strategy}" is no council{did_you_mean(request.strategy, folders)}',
@@ -349,7 +349,7 @@ def results_of(record: MeetingRecord, accounts: Mapping[str, str], served: Mappi
     }
 
 
-def _undecided(context: PipelineContext) -> LLMError | DataError | None:
+def _explain_undecided(context: PipelineContext) -> LLMError | DataError | None:
     if context.no_decision is None:
         return None
     if not context.facts["symbols"]:

@@ -21,7 +21,7 @@ def shortfalls(replicates: Sequence[Replayed]) -> Shortfalls:
                 continue
             session = exchange_time(result.decision.as_of)[:10]
             asked = [(stage, row) for stage, row in _questions(record) if row["keys"]]
-            failed = [_failed(session, number, stage, row) for stage, row in asked if row.get("error") is not None]
+            failed = [_make_failed(session, number, stage, row) for stage, row in asked if row.get("error") is not None]
             found["answers"] += len(asked)
             found["failed"] += failed
             if record["kind"] == "council":
@@ -45,7 +45,7 @@ def _questions(record: MeetingRecord | CheckpointRecord) -> Iterator[tuple[str, 
         yield "chairman", record["chairman"]
 
 
-def _failed(session: str, replicate: int, stage: str, row: AnswerRow[Any] | RevisedThesis) -> FailedAnswer:
+def _make_failed(session: str, replicate: int, stage: str, row: AnswerRow[Any] | RevisedThesis) -> FailedAnswer:
     failed: FailedAnswer = {
         "session": session,
         "replicate": replicate,

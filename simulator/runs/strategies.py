@@ -158,8 +158,8 @@ class _Shape(ast.NodeTransformer):
     def __init__(self, tree: ast.Module) -> None:
         nodes = list(ast.walk(tree))
         inside = [one for node in nodes if isinstance(node, ast.ClassDef) for one in node.body]
-        of_class = {one.name for one in inside if isinstance(one, ast.FunctionDef)} | _stored(inside)
-        named = {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | _stored(nodes)
+        of_class = {one.name for one in inside if isinstance(one, ast.FunctionDef)} | _find_stored(inside)
+        named = {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | _find_stored(nodes)
         named |= {node.arg for node in nodes if isinstance(node, ast.arg)}
         of_class |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
         self._own = {"id": named, "arg": named, "name": named, "attr": of_class}
@@ -176,21 +176,21 @@ class _Shape(ast.NodeTransformer):
             return ast.Constant("" if isinstance(node.value, str) else 0)
         if not isinstance(node, ast.alias | ast.keyword):
             for part in self._own.keys() & vars(node).keys():
-                setattr(node, part, self._numbered(part, vars(node)[part]))
+                setattr(node, part, self._number(part, vars(node)[part]))
         for part in {"annotation", "returns"} & vars(node).keys():
             setattr(node, part, None)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in self._own["id"]:
             for given in node.keywords:
-                given.arg = given.arg and self._numbered("arg", given.arg)
+                given.arg = given.arg and self._number("arg", given.arg)
         return self.generic_visit(node)
 
-    def _numbered(self, part: str, name: Any) -> Any:
+    def _number(self, part: str, name: Any) -> Any:
         if name not in self._own[part] or hasattr(Rule, name):
             return name
         return self._numbers.setdefault(name, f"_{len(self._numbers)}")
 
 
-def _stored(nodes: Iterable[ast.AST]) -> set[str]:
+def _find_stored(nodes: Iterable[ast.AST]) -> set[str]:
     """Names that are given a value in `nodes`, not in what these hold."""
     targets = [one for node in nodes if isinstance(node, ast.Assign) for one in node.targets]
     targets += [node.target for node in nodes if isinstance(node, ast.AnnAssign)]

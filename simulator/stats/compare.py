@@ -143,7 +143,7 @@ def difference_error(first: ArrayLike, second: ArrayLike, kernel: Kernel = "prew
     a, b = as_series(first, "first"), as_series(second, "second")
     moments = np.column_stack([a, b, a * a, b * b])
     centred = moments - moments.mean(axis=0)
-    covariance = _parzen(centred) if kernel == "parzen" else _prewhitened(centred)
+    covariance = _parzen(centred) if kernel == "parzen" else _prewhiten(centred)
     gradient = _gradient(moments.mean(axis=0))
     return math.sqrt(max(dot((covariance * gradient).sum(axis=1), gradient), 0.0) / a.size)
 
@@ -267,7 +267,7 @@ def _andrews(centred: Floats) -> float:
     return above / below if below > 0.0 else 0.0
 
 
-def _prewhitened(centred: Floats) -> Floats:
+def _prewhiten(centred: Floats) -> Floats:
     past, now = centred[:-1], centred[1:]
     left, squares, right = decompose(least_squares(past, now))
     # Singular values below 1, or recolouring would divide by nothing (Andrews & Monahan 1992, 0.97 as they have it).

@@ -159,12 +159,12 @@ def sessions_to_find(ratio: float, chance: float = 0.8, alpha: float = ALPHA, ta
         return Undefined("the edge is too small: no number of sessions that anybody lives to see would show it")
     square, z = mixture_scale(target) ** 2, normal_quantile(chance)
 
-    def found(t: int) -> bool:
+    def is_found(t: int) -> bool:
         return ratio - z / math.sqrt(t) >= math.sqrt(float(_width(np.array([float(t)]), square, alpha)[0]))
 
-    high = next(2**i for i in count(6) if found(2**i))
+    high = next(2**i for i in count(6) if is_found(2**i))
     low = FIRST_LOOK - 1
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if found(middle) else (middle, high)
+        low, high = (low, middle) if is_found(middle) else (middle, high)
     return float(high)

@@ -106,7 +106,7 @@ def compile_orders(intent: Intent, origin: Origin, profile: Profile) -> tuple[Ti
     held = intent.book.positions
     first = [one for one in tickets if not one.after and (one.quantity or 0.0) * held.get(one.symbol, 0.0) < 0.0]
     others = [one for one in tickets if one not in first]
-    return (*first, *_financed(intent.book, first, others))
+    return (*first, *_wait_for_sales(intent.book, first, others))
 
 
 def buying_power(equity: float, gross: float) -> float:
@@ -196,7 +196,7 @@ def _simple(ticket: Ticket) -> Ticket:
     return replace(ticket, stop=None, take_profit=None, time_in_force=in_force)
 
 
-def _financed(book: Book, first: list[Ticket], others: list[Ticket]) -> Iterator[Ticket]:
+def _wait_for_sales(book: Book, first: list[Ticket], others: list[Ticket]) -> Iterator[Ticket]:
     """Yield `others`, those that need more than the buying power left after the sales at the market among `first`."""
     gross = sum(abs(shares) * book.marks[symbol] for symbol, shares in book.positions.items())
     power = buying_power(book.equity, gross)

@@ -17,7 +17,7 @@ import pytest
 import simulator
 from simulator.config import load_config
 from simulator.errors import UsageError
-from simulator.runs.meeting import _undecided, meeting_time
+from simulator.runs.meeting import _explain_undecided, meeting_time
 from simulator.workspace import make_workspace
 
 pytestmark = pytest.mark.medium
@@ -210,6 +210,6 @@ def test_what_cannot_be_meant_gets_one_line(
 )
 def test_the_hint_after_failures_asks_again_only_what_failed() -> None:
     ended: Any = SimpleNamespace(no_decision="pitch: 2 of 5 answered", facts={"symbols": ["SPY"]})
-    assert str(_undecided(ended)).endswith("2 of 5 answered; `--cache retry` asks again what failed")
+    assert str(_explain_undecided(ended)).endswith("2 of 5 answered; `--cache retry` asks again what failed")
     hints = [path for path in Path(simulator.__file__).parent.rglob("*.py") if "`--cache refresh" in path.read_text()]
     assert not hints

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from scipy import stats
 
-from simulator.contamination.reidentify import masking_failed, recognised
+from simulator.contamination.reidentify import masking_failed, rate_recognition
 from simulator.stats.distributions import binomial_low, binomial_sf, student_reach
 
 REPLICATES = 100
@@ -31,17 +31,17 @@ def bench() -> Iterator[ModuleType]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_guessers_are_flagged_in_one_of_twenty_at_most(bench: ModuleType, kind: str) -> None:
-    flagged = sum(bool(masking_failed(recognised(bench.guesses_of(kind, seed)))) for seed in range(REPLICATES))
+    flagged = sum(bool(masking_failed(rate_recognition(bench.guesses_of(kind, seed)))) for seed in range(REPLICATES))
     assert flagged <= stats.binom.ppf(0.999, REPLICATES, 0.05)
 
 
 def test_who_recognises_half_of_what_is_shown_is_found(bench: ModuleType) -> None:
-    found = [masking_failed(recognised(bench.guesses_of("recognises half", seed))) for seed in range(20)]
+    found = [masking_failed(rate_recognition(bench.guesses_of("recognises half", seed))) for seed in range(20)]
     assert sum(map(bool, found)) >= 18
 
 
 def test_one_asset_is_not_judged_by_its_name(bench: ModuleType) -> None:
-    found = recognised(bench.guesses_of("always the first asset", 0, assets=1))
+    found = rate_recognition(bench.guesses_of("always the first asset", 0, assets=1))
     assert {one.what for one in found} == {"quarters"}
     assert not masking_failed(found)
 

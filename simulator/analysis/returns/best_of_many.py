@@ -179,7 +179,7 @@ def _judge(
     overfitting = _overfitting(x, blocks)
     tick(STAGES[3], 4, len(STAGES))
     sharpe, effective = check.sharpe[varies], selection.effective_trials(x)
-    values, undefined = split(_deflated(x, check.best, sharpe, trials, effective, settings.periods))
+    values, undefined = split(_deflate_best(x, check.best, sharpe, trials, effective, settings.periods))
     root = math.sqrt(settings.periods)
     configurations = tuple(
         Configuration(
@@ -218,7 +218,7 @@ def _verdict(p: float, trials: int) -> str:
     return f"more than the best of {trials} lucky trials"
 
 
-def _deflated(
+def _deflate_best(
     x: Floats, best: int, sharpe: Floats, trials: int, effective: float, periods: float
 ) -> dict[str, Measure]:
     """Return the best Sharpe ratio that as many trials without skill show, and what is left of the best beyond it."""

@@ -84,7 +84,7 @@ def read_factors(path: Path, unit: Unit = "D") -> Factors:
     chosen = next((part for part in parts if part.unit == unit), parts[0])
     columns = dict(zip(chosen.names, np.array(chosen.rows).T / 100.0, strict=True))
     form = f"percent, as Kenneth French writes them, the {SPOKEN[chosen.unit]} part"
-    return _ordered(source, digest, chosen.unit, chosen.dates, chosen.lines, columns, form)
+    return _order_factors(source, digest, chosen.unit, chosen.dates, chosen.lines, columns, form)
 
 
 @dataclass
@@ -159,10 +159,12 @@ def _plain(path: Path, digest: str) -> Factors:
     signs = any("%" in text for name in names for text in table.texts(name)[:50])
     unit: Unit = "M" if rows_a_year(np.sort(dates)) == 12 else "D"
     form = "numbers with percent signs" if signs else "fractions"
-    return _ordered(table.source, digest, unit, [str(day)[:10] for day in dates], table.lines.tolist(), columns, form)
+    return _order_factors(
+        table.source, digest, unit, [str(day)[:10] for day in dates], table.lines.tolist(), columns, form
+    )
 
 
-def _ordered(
+def _order_factors(
     source: str,
     digest: str,
     unit: Unit,

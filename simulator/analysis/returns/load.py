@@ -122,7 +122,7 @@ def read_rows(table: ColumnFile, *, percent: bool = False) -> Returns:
         note = "There is no column of dates: rows are taken to be consecutive sessions, oldest first."
         read = replace(read, notes=(*read.notes, note))
     else:
-        read = _dated(read, table, at)
+        read = _sort_by_date(read, table, at)
     filled = np.flatnonzero(np.any([np.isfinite(v) for v in read.columns.values()], axis=0))
     if not filled.size:
         raise DataError("no row holds a return", where=table.source, mend="add rows below the header")
@@ -168,7 +168,7 @@ def _counts(texts: Sequence[str]) -> bool:
     return list(texts) in ([str(i) for i in range(len(texts))], [str(i) for i in range(1, len(texts) + 1)])
 
 
-def _dated(read: Returns, table: ColumnFile, at: str) -> Returns:
+def _sort_by_date(read: Returns, table: ColumnFile, at: str) -> Returns:
     dates, instants = parse_dates(table, at)
     order = np.argsort(instants, kind="stable")
     notes = list(read.notes)

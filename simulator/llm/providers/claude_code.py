@@ -104,7 +104,7 @@ class ClaudeCode:
         except LLMError as error:
             if envelope.get("subtype") == "error_max_turns":
                 self._give_turns(turns, turns + 1)
-            reported = _reported(envelope)
+            reported = _read_report(envelope)
             if any(reported.values()):
                 error.paid_usd = read_usage(request, "", reported, self._price).cost_usd
             raise
@@ -126,8 +126,8 @@ class ClaudeCode:
             _raise_used_up(text)
             said = f"with {shorten(text)!r} as its answer" if text.strip() else "with no text"
             raise TransientError(f"answered {said}", throttled=says_throttled(text), perhaps_paid=True)
-        usage = read_usage(request, text, _reported(envelope), self._price)
-        return ChatResponse(text=text, outcome=outcome, model=_served(envelope), usage=usage, finish=finish)
+        usage = read_usage(request, text, _read_report(envelope), self._price)
+        return ChatResponse(text=text, outcome=outcome, model=_find_model(envelope), usage=usage, finish=finish)
 
 
 def command_of(request: ChatRequest, turns: str = TURNS[0]) -> list[str]:
@@ -279,7 +279,7 @@ def seconds_until_reset(text: str, now: datetime) -> float:
     return (at - here).total_seconds()
 
 
-def _served(envelope: Mapping[str, Any]) -> str:
+def _find_model(envelope: Mapping[str, Any]) -> str:
     """Model with the most output tokens, for `claude` asks small helpers too; empty where none is named."""
     used = envelope.get("modelUsage")
     written: dict[str, float] = {}
@@ -289,7 +289,7 @@ def _served(envelope: Mapping[str, Any]) -> str:
     return max(written, key=lambda name: written[name], default="")
 
 
-def _reported(envelope: Mapping[str, Any]) -> dict[str, Any]:
+def _read_report(envelope: Mapping[str, Any]) -> dict[str, Any]:
     """Tokens and cost of an envelope, under the names `read_usage` reads; those of its models where it has no sums."""
     usage, models = envelope.get("usage"), envelope.get("modelUsage")
     each = [one for one in models.values() if isinstance(one, dict)] if isinstance(models, dict) else []

@@ -69,13 +69,13 @@ class Charges:
 
     def at_worst(self, request: ChatRequest) -> float:
         """Dollars up to which the service is believed; 0 where it was seen to charge no more than the table says."""
-        most, seen = self.prices.estimate(request)[1], self._seen(self._name(request))
+        most, seen = self.prices.estimate(request)[1], self._find_highest(self._name(request))
         return 0.0 if most and seen is not None and seen <= 1.0 else BELIEVED * most or self.max_usd
 
     def untried(self, request: ChatRequest) -> str:
         """Name of a model of which nobody knows yet whether it costs what the table says; empty for any other."""
         name = "" if request.provider == OFFLINE else self._name(request)
-        return name if name and self._seen(name) is None else ""
+        return name if name and self._find_highest(name) is None else ""
 
     def charge(
         self,
@@ -101,7 +101,7 @@ class Charges:
                 f"{request.model} {found}", where=WHERE, mend=mend
             )
             self._report(request, "stopped", f"{found}, and it is asked no more in this run")
-        more, seen = usd / most if most else usd, self._seen(name)
+        more, seen = usd / most if most else usd, self._find_highest(name)
         if seen is None or more > seen:
             self._most[name] = more
             if self.ledger is not None:
@@ -122,12 +122,12 @@ class Charges:
 
         For a model of which nothing was seen, what was seen at most of the others at that service counts.
         """
-        seen = self._seen(self._name(request))
+        seen = self._find_highest(self._name(request))
         if not usd:
             return seen or 0.0
-        return usd * max(1.0, self._seen_beside(request) if seen is None else seen)
+        return usd * max(1.0, self._find_highest_elsewhere(request) if seen is None else seen)
 
-    def _seen_beside(self, request: ChatRequest) -> float:
+    def _find_highest_elsewhere(self, request: ChatRequest) -> float:
         """Most times the table that other models of the service were charged, at their prices of now."""
         service = f"{request.provider}|{request.endpoint}|"
         told = {name: more for name, more in self._most.items() if name.startswith(service)}
@@ -142,7 +142,7 @@ class Charges:
         except ConfigError:
             return False
 
-    def _seen(self, name: str) -> float | None:
+    def _find_highest(self, name: str) -> float | None:
         """Times the table's most, or dollars where it has no price, that an answer was charged; None before any was.
 
         What other processes of the workspace were charged is looked up ten times a second, and until it is known.

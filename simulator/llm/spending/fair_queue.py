@@ -121,13 +121,13 @@ class FairQueue:
             if not turn.done():
                 if self._awaiting_trial and min(self._awaiting_trial) < session:
                     return
-                if self._promised and max(sum(self._promised.values()) + most, at_worst) > self._left():
+                if self._promised and max(sum(self._promised.values()) + most, at_worst) > self._dollars_left():
                     return
                 self._promised[number] = most
                 turn.set_result(None)
             heapq.heappop(self._waiting)
 
-    def _left(self) -> float:
+    def _dollars_left(self) -> float:
         """Dollars of the run and of the day that are not spent.
 
         The ledger is read once and what was paid from here is subtracted since: this is asked for every question, and

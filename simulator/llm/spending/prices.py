@@ -61,7 +61,7 @@ class Prices:
         configured = self.configured.get(asked.model) or self.configured.get(asked.endpoint)
         if configured is not None:
             return configured
-        listed = _listed(asked)
+        listed = _find_listed(asked)
         if listed is None or listed.cost is None or listed.cost.input is None or listed.cost.output is None:
             raise _unknown(asked)
         cost = listed.cost
@@ -80,7 +80,7 @@ class Prices:
         """
         if asked.provider == OFFLINE:
             return None
-        listed = _listed(asked)
+        listed = _find_listed(asked)
         day = self.configured.get(asked.model, FREE).cutoff or (_cutoff(listed) if listed else "")
         if day:
             return _last_day(day)
@@ -139,7 +139,7 @@ def prompt_tokens(request: ChatRequest) -> tuple[int, int]:
     return size // 4 + overhead + extra // 2, size + overhead + extra
 
 
-def _listed(asked: Asked) -> Model | None:
+def _find_listed(asked: Asked) -> Model | None:
     """The model in the packaged table of its service."""
     name = CLAUDE_ALIASES.get(asked.model, asked.model) if asked.provider == CLAUDE_CODE else asked.model
     return next((service.models[name] for service in _services(asked) if name in service.models), None)

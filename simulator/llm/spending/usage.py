@@ -56,7 +56,7 @@ def read_usage(request: ChatRequest, text: str, reported: Any, price: Price) -> 
     if reasoning > completion:
         completion += reasoning
     completion = max(completion, _count(reported, ("total_tokens",)) - prompt)
-    told, (cached, written) = _told_usd(reported, counted), _cached(reported, prompt)
+    told, (cached, written) = _told_usd(reported, counted), _count_cached(reported, prompt)
     # Without either as before: whoever prices answers by their tokens alone need not know of caches.
     more = {"cached": cached, "written": written} if cached or written else {}
     return Usage(prompt, completion, price(request, prompt, completion, told, **more), cached, written)
@@ -100,7 +100,7 @@ def _count(reported: Mapping[str, Any], names: tuple[str, ...]) -> int:
     return 0
 
 
-def _cached(reported: Mapping[str, Any], prompt: int) -> tuple[int, int]:
+def _count_cached(reported: Mapping[str, Any], prompt: int) -> tuple[int, int]:
     """Tokens of the prompt read from the service's cache, and put there; never more than it has together."""
     parts = [one for one in (reported, *(reported.get(name) for name in PROMPT_DETAILS)) if isinstance(one, Mapping)]
     read, written = (max(_count(one, names) for one in parts) for names in (READ, WRITTEN))

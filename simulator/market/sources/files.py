@@ -73,7 +73,7 @@ def symbol_of(path: Path) -> str | None:
     return stem if is_symbol(stem) and path.name != "events.csv" else None
 
 
-def misnamed(folder: Path) -> list[Path]:
+def find_misnamed(folder: Path) -> list[Path]:
     """Return the files of `folder` that end like files of bars and are not named after a symbol."""
     there = sorted(folder.iterdir()) if folder.is_dir() else []
     ending = [path for path in there if path.name.lower().endswith(SUFFIXES) and path.name[0] != "."]

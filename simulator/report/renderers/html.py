@@ -102,7 +102,7 @@ def page_filters() -> dict[str, Callable[..., object]]:
     """Return the filters that the macros of pages use."""
     from markupsafe import Markup
 
-    return {"drawn": Markup, "breakable": _breakable, "coded": _coded, "ranged": _ranged}
+    return {"drawn": Markup, "breakable": _breakable, "coded": _mark_code, "ranged": _join_interval}
 
 
 @cache
@@ -132,7 +132,7 @@ def _breakable(name: object) -> Markup:
     return Markup(re.sub(r"_|(?<=[A-Za-z_])\.|\.(?=[A-Za-z_])", r"\g<0><wbr>", str(escape(name))))
 
 
-def _coded(sentence: object) -> Markup:
+def _mark_code(sentence: object) -> Markup:
     """Return a sentence in which what stands between backticks is code, and no date or percentage is broken."""
     from markupsafe import Markup, escape
 
@@ -141,6 +141,6 @@ def _coded(sentence: object) -> Markup:
     return Markup(re.sub(r"(?<=\d) %", "\u00a0%", text))
 
 
-def _ranged(text: object) -> str:
+def _join_interval(text: object) -> str:
     """Return an interval whose second end keeps its "to"."""
     return str(text).replace(" to ", " to\u00a0")

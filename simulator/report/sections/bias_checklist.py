@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from simulator.analysis.unanswered import count_replicates
-from simulator.analysis.verdict import inferred, p_of_skill, sweep_p, trials_of, withheld
+from simulator.analysis.verdict import find_inference, p_of_skill, sweep_p, trials_of, withheld
 from simulator.evidence.records import RunRecord
 from simulator.number_format import NEVER, counted, p_value, sessions_needed, whole
 
@@ -38,7 +38,7 @@ def compose(run: RunRecord) -> tuple[Bias, ...]:
 
 
 def _selection(run: RunRecord) -> Bias:
-    trials, skill = inferred(run, "trials"), run.get("skill")
+    trials, skill = find_inference(run, "trials"), run.get("skill")
     if trials is None:
         return Bias("Selection", "open", "How many variants were tried before this one is not known here.")
     tried = run["reasons"].get("trials", f"{counted(int(trials), 'trial')} counted").removesuffix(".")
@@ -51,7 +51,7 @@ def _selection(run: RunRecord) -> Bias:
 
 
 def _length(run: RunRecord) -> Bias:
-    sessions, needed = run["sessions"], inferred(run, "min_trl")
+    sessions, needed = run["sessions"], find_inference(run, "min_trl")
     have = f"{counted(sessions, 'session')} of one period"
     if withheld(run):
         return Bias("Sample size", "open", f"{have}: too few for any figure a year.")

@@ -197,7 +197,7 @@ def _decision(decision: DecisionRow, text: Texts, without: frozenset[str]) -> di
 
 
 def _record(record: CouncilRecord, text: Texts, without: frozenset[str]) -> dict[str, Callable[[], object]]:
-    parts: dict[str, Callable[[], object]] = {"asked": lambda: _asked(record, text)}
+    parts: dict[str, Callable[[], object]] = {"asked": lambda: _list_questions(record, text)}
     if record["kind"] in ("council", "checkpoint"):
         facts = record["facts"]
         parts["facts"] = lambda: _facts(facts["symbols"], text)
@@ -215,7 +215,7 @@ def _record(record: CouncilRecord, text: Texts, without: frozenset[str]) -> dict
     return parts
 
 
-def _asked(record: CouncilRecord, text: Texts) -> list[object]:
+def _list_questions(record: CouncilRecord, text: Texts) -> list[object]:
     """[[what was asked, of whom and about whose pitch, beginning of its key]]"""
     return [[text(f"{one.stage}|{one.seat}|{one.about}"), one.key[:SHOWN_OF_KEY]] for one in questions_of(record)]
 

@@ -178,14 +178,14 @@ def _numbers(evidence: Evidence, trades: Sequence[Trade]) -> str:
     own, run = evidence.equity, evidence.run
     gross, net = exposures(own)
     columns = {"equity": "equity", "hold": "buy_and_hold", "equal": "equal_weight"}
-    curves = {name: _rounded(own[column], 2) for name, column in columns.items() if column in own}
+    curves = {name: _round_series(own[column], 2) for name, column in columns.items() if column in own}
     return embed_json(
         {
             "run": run["run_id"],
             "cash": run["cash"],
             "who": _name_seats(run),
             "days": [day.isoformat() for day in evidence.sessions],
-            "curves": {**curves, "gross": _rounded(gross, 4), "net": _rounded(net, 4)},
+            "curves": {**curves, "gross": _round_series(gross, 4), "net": _round_series(net, 4)},
             "trades": largest_trades(trades),
         }
     )
@@ -204,7 +204,7 @@ def embed_json(value: object) -> str:
     return (text if is_printable_json(text) else write(printable_values(value))).replace("<", "\\u003c")
 
 
-def _rounded(values: Series, digits: int) -> list[float | None]:
+def _round_series(values: Series, digits: int) -> list[float | None]:
     return [round(v, digits) if np.isfinite(v) else None for v in values.tolist()]
 
 

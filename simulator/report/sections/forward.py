@@ -46,7 +46,7 @@ def tabulate_validation(facts: ForwardFacts) -> Table:
     rows = [
         ("Profit and loss", _signed(first.pnl), first.pnl, f"{_signed(first.pnl / days)} a session"),
         ("Recommendations that came true", *_share(facts.hits)),
-        ("Cost of models", cents(facts.cost_usd), facts.cost_usd, _expected(facts)),
+        ("Cost of models", cents(facts.cost_usd), facts.cost_usd, _describe_calls(facts)),
         ("Points held", points_held, facts.executed, missed or "none late, missed or failed"),
         ("Error rate", percent(facts.error_rate, 2), facts.error_rate, asked),
         ("Uptime", percent(facts.uptime, 2), facts.uptime, up),
@@ -68,7 +68,7 @@ def _share(hits: Hits) -> tuple[str, float | None, str]:
     return percent(hits.share), hits.share, f"{whole(hits.right)} of {whole(hits.of)}, {between}; {always}"
 
 
-def _expected(facts: ForwardFacts) -> str:
+def _describe_calls(facts: ForwardFacts) -> str:
     asked = counted(facts.calls, "call")
     if facts.expected is None:
         return f"{asked}; no plan says what was expected"

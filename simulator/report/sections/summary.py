@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import fsum
 
-from simulator.analysis.verdict import part_after_cutoff, ruined, withheld
+from simulator.analysis.verdict import is_ruined, part_after_cutoff, withheld
 from simulator.evidence.reader import Evidence
 from simulator.evidence.records import RunRecord
 from simulator.evidence.row_table import column_of
@@ -59,7 +59,7 @@ def _beyond(run: RunRecord) -> Tile:
     name, part = "Beyond its exposure", part_after_cutoff(run)
     if withheld(run):
         return Tile(name, WITHHELD, WITHHELD_WHY)
-    if ruined(run):
+    if is_ruined(run):
         return Tile(name, "n/a", LOST)
     if part is None:
         return Tile(name, "n/a", "not assessable: sessions the models may remember")

@@ -62,7 +62,7 @@ def compose(sweep: SweepEvidence) -> Luck:
 
 def _draw_ratios(sweep: SweepEvidence) -> Scaled | None:
     """Return the histogram of the ratios and what as many members without skill would show."""
-    values, facts = _judged(sweep), sweep.facts["inference"]
+    values, facts = _select_ratios(sweep), sweep.facts["inference"]
     if len(values) < 2:
         return None
     spread, largest = 1 / math.sqrt(facts["years"]), float(values.max())
@@ -99,7 +99,7 @@ def _draw_ratios(sweep: SweepEvidence) -> Scaled | None:
     return Scaled(Chart(drawing.draw(layers, frame, ticks), keys, spoken), Scale(low, high).ticks(9))
 
 
-def _judged(sweep: SweepEvidence) -> Floats:
+def _select_ratios(sweep: SweepEvidence) -> Floats:
     """Return the ratios of the members that can be the best; nearly idle ones have vast ones that mean nothing."""
     measures, values = sweep.measures, sweep.measures[RATIO]
     able = np.isfinite(values)

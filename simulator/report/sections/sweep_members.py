@@ -96,7 +96,7 @@ def compose(sweep: SweepEvidence, plateau: Plateau) -> Members:
         "settings": {
             axis.name: [write_setting(sweep.settings[axis.name][n]) for n in shown] for axis in axes if axis.binned
         },
-        "values": [_rounded(values[one.key][shown]) for one in measures],
+        "values": [_round_measures(values[one.key][shown]) for one in measures],
         "medians": _medians(axes, measures, values) if note else None,
         "failures": {n: sweep.failures[n][:300] for n in shown[: 10 * BEST].tolist() if n in sweep.failures},
         "failed": [n for n in shown.tolist() if n in sweep.failures],
@@ -168,7 +168,7 @@ def _choose(axes: Sequence[Axis], ranked: Integers, best: int) -> tuple[Integers
     return np.array(sorted(kept), dtype=np.int64), note
 
 
-def _rounded(values: Floats) -> list[float | None]:
+def _round_measures(values: Floats) -> list[float | None]:
     """Ten significant digits: a page that rounds to two or three gives what is rounded here."""
     return [float(f"{one:.10g}") if math.isfinite(one) else None for one in values.tolist()]
 
@@ -181,7 +181,7 @@ def _medians(
     for (i, one), (j, other) in combinations(enumerate(axes), 2):
         cell = one.places * len(other.labels) + other.places
         count = len(one.labels) * len(other.labels)
-        found[f"{i},{j}"] = [_rounded(medians_by(cell, values[measure.key], count)) for measure in measures]
+        found[f"{i},{j}"] = [_round_measures(medians_by(cell, values[measure.key], count)) for measure in measures]
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator.analysis.verdict import Verdict, complete, inferred, part_after_cutoff, withheld
+from simulator.analysis.verdict import Verdict, complete, find_inference, part_after_cutoff, withheld
 from simulator.evidence.records import RunRecord
 from simulator.number_format import number_of
 from simulator.report.charts import Forest, draw_intervals
@@ -26,7 +26,7 @@ def draw_interval(run: RunRecord, verdict: Verdict) -> Forest | None:
         fractions = (skill["beyond"], skill["beyond_low"], skill["beyond_high"])
         point, low, high = (None if value is None else 100 * value for value in fractions)
         return draw_intervals([(name, "strategy", point, low, high)], verdict.headline, name=name)
-    sharpe, low, high = (inferred(part, key) for key in ("sharpe", "sharpe_ci_low", "sharpe_ci_high"))
+    sharpe, low, high = (find_inference(part, key) for key in ("sharpe", "sharpe_ci_low", "sharpe_ci_high"))
     if sharpe is None or low is None or high is None:
         return None
     marks = []
