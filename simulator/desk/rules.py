@@ -132,6 +132,10 @@ RULES: Mapping[str, Callable[[Proposal, DeskState], str | None]] = {
 }
 """{rule: function that says why it forbids a proposal, None where it does not}."""
 
+CLOSING = ("daily loss", "losses in a row", "no revenge", "entries a day")
+"""Rules that forbid an entry of any size: one that waits at its limit is withdrawn. By the others it was sized when it
+was sent, and a price that moves since is no reason to take it back."""
+
 
 def sessions_since(trip: RoundTrip, state: DeskState) -> int:
     """Return the sessions from the exit of `trip` to now: 0 in the session of the exit."""

@@ -30,7 +30,7 @@ from simulator.desk.formulas import Recommendation, Technicals
 from simulator.desk.holding import HAIR, HALF, Kept, keep
 from simulator.desk.records import AnalysisRow, DeskRecord, HeldRecord, PlanRecord, VetoRecord, last_workflow
 from simulator.desk.report import report_period, session_of
-from simulator.desk.rules import Proposal, find_vetoes
+from simulator.desk.rules import CLOSING, Proposal, find_vetoes
 from simulator.desk.screening import Screen, propose, screen, with_plan
 from simulator.desk.spec import DeskDefinition
 from simulator.desk.state import DeskState
@@ -212,19 +212,25 @@ class DeskPoint:
     def decide(self, snapshot: Snapshot, opinion: Words | None, book: Book, journal: Sequence[Decision]) -> Decision:
         """Return what the desk does at this point, with its workflow after it in the record."""
         now, words = snapshot.as_of, opinion or Words()
-        workflow = workflow_of(journal, now).at(now)
+        before = workflow_of(journal, now)
+        workflow = before.at(now)
         state, kept = self._keep(snapshot, book, workflow)
         workflow = workflow.learn(held=dict(kept.held))
+        given_up, vetoes = withdraw(state, before, self.point == REVIEW)
+        if given_up and before.day == workflow.day:
+            workflow = workflow.learn(sent=[one for one in workflow.context["sent"] if one not in given_up])
         try:
             done = self._work(state, workflow, words)
         except SimError as error:  # the positions are protected all the same, and the next point goes on
             done = Work(workflow if workflow.state == "ERROR" else workflow.on("ERROR_OCCURRED", now, error=str(error)))
         moved = {target.symbol for target in kept.targets}
-        targets = (*kept.targets, *(one for one in done.targets if one.symbol not in moved))
+        wanted = (*given_up.values(), *done.targets)
+        targets = (*kept.targets, *(one for one in wanted if one.symbol not in moved))
         record: DeskRecord = {"kind": "desk", "point": self.point, "workflow": done.workflow.as_record()}
+        more = {"vetoes": [*vetoes, *done.record.get("vetoes", ())]} if vetoes else {}
         rows = {"agents": words.rows} if words.rows else {}
         moves = {"moves": [*kept.moves]} if kept.moves else {}
-        return Decision(now, targets, {**record, **done.record, **rows, **moves})
+        return Decision(now, targets, {**record, **done.record, **more, **rows, **moves})
 
     def _keep(self, snapshot: Snapshot, book: Book, workflow: Workflow) -> tuple[DeskState, Kept]:
         held, plans = workflow.context.get("held", {}), workflow.context.get("plans", ())
@@ -337,12 +343,8 @@ class DeskPoint:
         return Work(workflow, tuple(targets), {name: rows for name, rows in record.items() if rows})
 
     def _review(self, state: DeskState, workflow: Workflow) -> Work:
-        held = state.book.positions
-        limits = {plan["symbol"] for plan in workflow.context.get("plans", ()) if plan["limit"] is not None}
-        unfilled = [one for one in workflow.context.get("sent", ()) if one in limits and not held.get(one)]
-        targets = tuple(Target(symbol, 0.0, reason="good for its session") for symbol in unfilled)
         report = report_period(state, len(state.equity), 1)
-        return Work(workflow.on("REVIEW_COMPLETE", state.snapshot.as_of), targets, {"report": report})
+        return Work(workflow.on("REVIEW_COMPLETE", state.snapshot.as_of), (), {"report": report})
 
     def _week(self, state: DeskState, workflow: Workflow) -> Work:
         report = report_period(state, len(state.equity), 7)
@@ -427,6 +429,30 @@ def enter(workflow: Workflow, event: Event, now: datetime) -> Workflow:
     if workflow.state != "ERROR":
         workflow = workflow.on("ERROR_OCCURRED", now, error=f"{event} in state {workflow.state}").at(now)
     return workflow.on(event, now) if workflow.takes(event) else workflow
+
+
+def withdraw(state: DeskState, workflow: Workflow, day_is_over: bool) -> tuple[Mapping[str, Target], list[VetoRecord]]:
+    """Return {symbol: target that gives its waiting entry up}, and the vetoes behind it.
+
+    `workflow` is that of the last decision. An entry waits at its limit for its session alone, and no longer than every
+    rule allows one: what forbids a new one takes back those that have not filled.
+    """
+    plans = {plan["symbol"]: plan for plan in workflow.context.get("plans", ()) if plan["limit"] is not None}
+    since = [trip.symbol for trip in state.trips if session_of(trip.entry_at) >= workflow.day]
+    filled = {*state.held, *since}
+    given_up: dict[str, Target] = {}
+    vetoes: list[VetoRecord] = []
+    for symbol in workflow.context.get("sent", ()):
+        if symbol not in plans or symbol in filled:
+            continue
+        plan = plans[symbol]
+        wanted = Proposal(symbol, plan["shares"], plan["entry"], plan["stop"])
+        if day_is_over or workflow.day != state.today:
+            given_up[symbol] = Target(symbol, 0.0, reason="good for its session")
+        elif found := [one for one in find_vetoes(wanted, state) if one.rule in CLOSING]:
+            given_up[symbol] = Target(symbol, 0.0, reason=f"withdrawn: {found[0].rule}")
+            vetoes += [{"rule": one.rule, "symbol": symbol, "why": f"{one.why}: withdrawn"} for one in found]
+    return given_up, vetoes
 
 
 def price_today(state: DeskState, symbol: str) -> float | None:

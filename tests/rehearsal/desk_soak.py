@@ -98,13 +98,13 @@ sys.exit(main())
 """`sim` that dies in a state of the workflow: so many events after it has entered it, or before it leaves it."""
 
 
-def make_lab(folder: Path, url: str | None = None) -> Path:
+def make_lab(folder: Path, url: str | None = None, symbols: Sequence[str] = SYMBOLS) -> Path:
     """Make a workspace whose desk watches at 10:00 alone, with half hours of four symbols; models of its agents are
     those of the service at `url`, else the analysts."""
     make_workspace(folder, git=False)
     house = folder / "config" / "desk.yaml"
     house.write_text(house.read_text().replace('["10:00", "11:00", "14:00"]', '["10:00"]'))
-    for table in synthetic.fetch(SYMBOLS, date(2023, 9, 1), date(2024, 3, 15), 7, "30min"):
+    for table in synthetic.fetch(symbols, date(2023, 9, 1), date(2024, 3, 15), 7, "30min"):
         files.write_csv(table, folder / "data" / f"{table.symbol}.csv", table.source)
     if url is not None:
         agents = dict.fromkeys(one.split()[0] for one in WORKS)

@@ -105,3 +105,28 @@ def test_a_desk_killed_in_two_states_comes_to_the_same_end(desk: Rehearsed, tmp_
     killed.kill("MARKET_EXECUTION")
     killed.kill("INTRADAY_MONITORING")
     assert killed.finish() == outcome(desk.made, desk.events)
+
+
+def test_a_day_that_is_closed_by_a_loss_takes_back_the_entry_that_waits(tmp_path: Path) -> None:
+    """One fills at 10:00 and falls, the other waits at its limit; and so in the replay."""
+    symbols = ("SYN-INDU-2", "SYN-TECH-1")
+    lab = make_lab(tmp_path / "workspace", symbols=symbols)
+    house = lab / "config" / "desk.yaml"
+    house.write_text(house.read_text().replace('["10:00"]', '["10:00", "11:00"]'))
+    sets = ("window=80", "exits.gap_atr=2", "caps.daily_loss=0.0001")
+    words = ["--strategy", "momentum_desk", "--symbols", ",".join(symbols)]
+    words += [word for one in sets for word in ("--set", one)]
+    done = _in_this_process(["rehearse", "--from", "2024-01-08", "--sessions", "1", *words, "--json"], lab, {})
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    parity = json.loads(_in_this_process(["forward", "parity", made["run"], "--json"], lab, {}).stdout)
+    assert parity["holds"], parity["differences"]
+    with Store(lab / "sim.db") as store:
+        events = [one.event for one in store.of_forward(made["run"])]
+    decided = {one.payload["point"]: one.payload for one in events if one.kind == "forward.intent"}
+    (veto,) = decided["monitor 11:00"]["decision"]["record"]["vetoes"]
+    assert (veto["rule"], veto["symbol"]) == ("daily loss", "SYN-TECH-1")
+    assert "SYN-TECH-1" in decided["monitor 11:00"]["cancels"]
+    assert "SYN-TECH-1" not in decided["review"]["cancels"], "once is enough"
+    ended = {one.payload["symbol"]: one.payload["state"] for one in events if one.kind == "forward.order"}
+    assert ended == {"SYN-INDU-2": "filled", "SYN-TECH-1": "cancelled"}

@@ -1,0 +1,72 @@
+"""Entries that wait at their limit: for their session alone, and no longer than the rules allow an entry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from types import SimpleNamespace
+
+import pytest
+
+from simulator.desk.records import PlanRecord
+from simulator.desk.state import DeskState
+from simulator.desk.strategy import withdraw
+from simulator.desk.workflow import Workflow
+
+DAY = date(2024, 3, 12)
+
+
+@pytest.fixture(scope="module")
+def flat(desk: SimpleNamespace) -> DeskState:
+    """At 11:00 of an account that began the day with what it has."""
+    state: DeskState = desk.state(desk.at(str(DAY), "11:00"), desk.bars())
+    return replace(state, began=100_000.0)
+
+
+def plan(symbol: str, limit: float | None = 100.0) -> PlanRecord:
+    return {"symbol": symbol, "shares": 150, "entry": 100.0, "limit": limit, "stop": 97.0, "targets": [104.5, 107.5],
+            "atr": 2.0, "support": None, "binding": "position"}  # fmt: skip
+
+
+WAITING = Workflow(
+    DAY, context={"plans": [plan("AAA"), plan("BBB", None), plan("SPY")], "sent": ["AAA", "BBB"]},
+)  # fmt: skip
+
+
+def test_an_entry_waits_while_every_rule_allows_one_and_its_session_lasts(flat: DeskState) -> None:
+    assert withdraw(flat, WAITING, day_is_over=False) == ({}, [])
+    less = replace(flat, book=replace(flat.book, equity=99_000.0))  # its 15 % are a little more of that: no reason
+    assert withdraw(less, WAITING, day_is_over=False) == ({}, [])
+    for given_up, vetoes in (
+        withdraw(flat, WAITING, day_is_over=True),
+        withdraw(flat, replace(WAITING, day=date(2024, 3, 11)), day_is_over=False),  # nobody reviewed yesterday
+    ):
+        assert [(one.symbol, one.weight, one.reason) for one in given_up.values()] == [
+            ("AAA", 0.0, "good for its session")
+        ]
+        assert vetoes == []
+
+
+@pytest.mark.parametrize("rule", ["daily loss", "losses in a row", "no revenge", "entries a day"])
+def test_a_rule_that_forbids_entries_takes_back_the_one_that_waits(
+    desk: SimpleNamespace, flat: DeskState, rule: str
+) -> None:
+    lost = [desk.trip(symbol, "2024-03-01", "2024-03-12", -1.0) for symbol in ("X", "Y", "Z")]
+    closed = {
+        "daily loss": replace(flat, book=replace(flat.book, equity=97_999.0)),
+        "losses in a row": replace(flat, trips=lost),
+        "no revenge": replace(flat, trips=[desk.trip("AAA", "2024-03-08", "2024-03-11", -1.0)]),
+        "entries a day": replace(flat, entries_today=3),
+    }[rule]
+    given_up, (veto,) = withdraw(closed, WAITING, day_is_over=False)
+    assert [*given_up] == ["AAA"], "BBB was bought at the market, SPY never sent"
+    assert (given_up["AAA"].weight, given_up["AAA"].reason) == (0.0, f"withdrawn: {rule}")
+    assert (veto["rule"], veto["symbol"]) == (rule, "AAA")
+    assert veto["why"].endswith(": withdrawn")
+
+
+def test_what_has_filled_is_not_taken_back(desk: SimpleNamespace, flat: DeskState) -> None:
+    held = replace(desk.state(flat.snapshot.as_of, flat.snapshot.bars, {"AAA": 150.0}), entries_today=3)
+    assert withdraw(held, WAITING, day_is_over=True) == ({}, [])
+    left_again = replace(flat, trips=[desk.trip("AAA", "2024-03-12", "2024-03-12", -1.0)])
+    assert withdraw(left_again, WAITING, day_is_over=False) == ({}, [])
