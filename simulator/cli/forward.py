@@ -301,16 +301,19 @@ EXCHANGE = click.option("--exchange", "url", metavar="URL", help="The rehearsal 
 @click.pass_context
 def close_all(ctx: click.Context, run: str | None, url: str | None, as_json: bool) -> None:
     """Throw the kill switch, cancel our orders and close every position of RUN, or of the loop that was last at work.
+    The loop does it while it is at work; keys are needed here where none is.
 
     Outside of a session a close fills at the next open, and the exits of the position are withdrawn until then. Orders
     that were entered by hand are left. Repeated, it goes on with what is left to close. Exit code 5 where
     something could not be ordered; `rm forward.stop` lets loops start again.
     """
+    from getpass import getuser
+
     from simulator.runs.forward_accounts import close_all as close
-    from simulator.runs.forward_accounts import find_registration, read_closings
+    from simulator.runs.forward_accounts import find_registration
 
     registration = find_registration(ctx.obj, run)
-    closings = read_closings(close(registration, ctx.obj, _have_typed, url))
+    closings = close(registration, ctx.obj, _have_typed, url, f"terminal:{getuser()}")
 
     def show() -> None:
         for name, (ordered, failed) in closings.items():

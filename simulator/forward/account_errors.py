@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
 
-from simulator.errors import BrokerError
+from simulator.errors import BrokerError, SimError
 from simulator.forward.alerts import LEFT_ALONE
 from simulator.forward.requests import LeftAloneError, UnexplainedError
-from simulator.forward.trader import Tell, Trader
+from simulator.forward.trader import Record, Tell, Trader
+from simulator.store.events import Kind
 
 ROUNDS = 3
 """Attempts on an account whose broker does not answer, before the others are seen to."""
@@ -44,3 +48,19 @@ async def try_one(trader: Trader, work: Work, tell: Tell) -> bool:
             if attempt == ROUNDS - 1:
                 tell("broker unreachable", error.found, trader.name)
     return False
+
+
+async def leave_all(traders: Sequence[Trader], now: datetime, killed: str, record: Record, tell: Tell) -> None:
+    """Leave no position without the exits that were decided, however the loop came to its end; `killed` says why for
+    good. Raises nothing that an account does."""
+
+    def put(kind: Kind, at: datetime, account: str, payload: Mapping[str, Any]) -> None:
+        with suppress(SimError):  # the store may be why it ends
+            record(kind, at, account, payload)
+
+    work = (try_one(one, lambda it: it.stand_down(now, killed, put, tell), tell) for one in traders)
+    ended = await asyncio.gather(*work, return_exceptions=True)
+    for trader, done in zip(traders, ended, strict=True):
+        if done is not True and trader.state.protection:
+            said = trader.barred or (done if isinstance(done, BaseException) else "the broker does not answer")
+            tell("position unprotected", f"the loop ended, exits may be missing: {said}", trader.name)

@@ -11,7 +11,6 @@ anything is sent; after a crash the same command reads store and broker and goes
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from simulator.errors import BrokerError, DataError, SimError, StoppedByUserError
-from simulator.forward.account_errors import try_each, try_one
+from simulator.forward.account_errors import Work, leave_all, try_each, try_one
 from simulator.forward.agenda import ASK_AGAIN, MORNING, Due, judge, list_wakes, make_agenda, newest_close, wait_until
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.day import find_late
@@ -89,6 +88,8 @@ class Session:
     """Lets a person answer what waits before a rehearsal's clock goes on; True where something was answered."""
     program: Program = field(default_factory=dict)
     """The code that holds it, on record with each start."""
+    closing: Callable[[], Awaitable[None]] | None = None
+    """Closes every position, as the last thing, where that was asked for along with the kill switch."""
     spent: Callable[[], Mapping[str, float]] = dict
     """Sums so far of ``calls``, ``failed_calls`` and ``cost_usd``."""
     inputs: Callable[[], Mapping[str, object]] = dict
@@ -183,28 +184,21 @@ class Session:
             try:
                 await self._stand_down()
                 self._record("forward.stopped", self._now(), None, {"why": why})
+                if self.closing is not None:
+                    await self._beating(self.closing())
             finally:  # the store may be why it ends
                 if self.watch is not None:
                     self.watch.end(why)
 
     async def _stand_down(self) -> None:
-        """Leave no position without the exits that were decided, however the loop came to its end."""
-        killed = "" if self.watch is None else self.watch.killed
-
-        def record(kind: Kind, at: datetime, account: str, payload: Mapping[str, Any]) -> None:
-            with suppress(SimError):  # the store may be why it ends
-                self._record(kind, at, account, payload)
-
-        now, say = self._now(), self._alert
+        """Leave the accounts: what waits has ended where the kill switch is thrown, and what is held has its exits."""
+        now, killed = self._now(), "" if self.watch is None else self.watch.killed
+        if self.watch is not None:
+            self.watch.beat("stopping", now)
         if killed:
-            with suppress(SimError):
+            with suppress(SimError):  # the store may be why it ends
                 self.staging.withdraw(now, killed)
-        work = (self._try(one, lambda it: it.stand_down(now, killed, record, say)) for one in self.traders)
-        ended = await asyncio.gather(*work, return_exceptions=True)
-        for trader, done in zip(self.traders, ended, strict=True):
-            if done is not True and trader.state.protection:
-                said = trader.barred or (done if isinstance(done, BaseException) else "the broker does not answer")
-                self._alert("position unprotected", f"the loop ended, exits may be missing: {said}", trader.name)
+        await leave_all(self.traders, now, killed, self._record, self._alert)
 
     async def _open_account(self, opening: dict[str, dict[str, Any]], trader: Trader) -> None:
         """Read what an account holds; one that is not reached any more does not keep the others from going on."""
@@ -293,12 +287,10 @@ class Session:
         await self.staging.follow(trader, self._now(), self.quotes, self._record, self._alert)
         await trader.settle(self._now(), self._planner(trader), self._record, self._alert)
 
-    async def _each(
-        self, work: Callable[[Trader], Awaitable[None]], traders: Sequence[Trader] | None = None
-    ) -> list[bool]:
+    async def _each(self, work: Work, traders: Sequence[Trader] | None = None) -> list[bool]:
         return await try_each(self.traders if traders is None else traders, work, self._alert)
 
-    async def _try(self, trader: Trader, work: Callable[[Trader], Awaitable[None]]) -> bool:
+    async def _try(self, trader: Trader, work: Work) -> bool:
         return await try_one(trader, work, self._alert)
 
     # ── what is due ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,35 +1,33 @@
 """Accounts of a forward test from outside its loop: closed all at once, or held against its books.
 
-RUN ──► its registration: accounts and their numbers ──► keys ──► close_all, reconcile
+RUN ──► its registration: accounts and their numbers ──► its loop, or keys ──► close_all, reconcile
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isclose
-from typing import TypeVar
 
-from simulator.errors import BrokerError, UsageError
-from simulator.forward.accounts import Closing, close_all_positions, get_all_accounts
-from simulator.forward.alpaca import AlpacaAccount
+from simulator.errors import BrokerError, ConfigError, SimError, UsageError
+from simulator.forward.accounts import get_all_accounts
+from simulator.forward.closing import Closed, ask_to_close, close_now, read, read_closing, record_closed
+from simulator.forward.lock import hold
 from simulator.forward.mode import Keys
 from simulator.forward.registration import Registration, registrations
 from simulator.forward.settings import load_settings
 from simulator.forward.status import read_positions
-from simulator.forward.switches import STOP, read_heartbeats, read_switches, throw
+from simulator.forward.switches import STOP, Heartbeat, read_heartbeats, read_switches, throw
 from simulator.runs.forward import exchange_of
-from simulator.runs.forward_start import Ask, make_patience, open_all_keys
-from simulator.store.database import open_store
+from simulator.runs.forward_start import Ask, exchange_locks, make_patience, open_all_keys, with_accounts
+from simulator.store.database import Store, open_store
 from simulator.trading.model import Book
 from simulator.workspace import Workspace
 
-T = TypeVar("T")
-LOOP_ENDS_WITHIN_S = 30.0
+LOOP_ENDS_WITHIN_S, LOOP_CLOSES_WITHIN_S = 30.0, 300.0
 
 
 @dataclass(frozen=True)
@@ -77,40 +75,68 @@ def _refuse_rehearsal(workspace: Workspace, run: str) -> None:
 
 
 def close_all(
-    registration: Registration, workspace: Workspace, ask: Ask, url: str | None = None
-) -> dict[str, Closing | BrokerError]:
-    """Throw the kill switch, wait for the loop to end, cancel our orders and order the close of every position.
+    registration: Registration, workspace: Workspace, ask: Ask, url: str | None = None, by: str = ""
+) -> Closed:
+    """Throw the kill switch, cancel our orders and order the close of every position; returns what came of it.
 
-    Repeated, it goes on with the same closing until the switch is put back. Raises ConfigError where keys are missing.
+    The loop does it, which has the keys. Where none is at work, or it hangs, it is done here. Repeated, it goes on with
+    the same closing until the switch is put back. Raises ConfigError where keys are missing here.
     """
-    if load_settings(workspace.config).mode != "live":
-        _open_keys(registration, workspace, ask, url)  # refused before a loop ends for nothing: pages may have no keys
-    throw(workspace, STOP, f"close-all at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
-    until = time.monotonic() + LOOP_ENDS_WITHIN_S
-    while any(one.is_running() for one in read_heartbeats(workspace) if one.run == registration.id):
-        if time.monotonic() > until:
-            break  # it hangs, and what hangs orders nothing
+    run, settings = registration.id, load_settings(workspace.config)
+    at_work = _find_heart(workspace, run) is not None
+    if not at_work and settings.mode != "live":
+        _open_keys(registration, workspace, ask, url)  # refused before a switch is thrown for nothing
+    thrown = read_switches(workspace).stop or f"close-all at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    with open_store(workspace) as store:
+        with suppress(SimError):  # a store that takes nothing keeps nobody from the switch
+            ask_to_close(store, run, by, thrown)
+        throw(workspace, STOP, thrown)
+        if at_work and (closed := _wait_for_loop(workspace, store, run, thrown)) is not None:
+            return closed
+        try:
+            keys, url = _open_keys(registration, workspace, ask, url)
+        except ConfigError as error:
+            what = f"the kill switch is thrown, and the loop of {run} hangs or ended without closing; {error.found}"
+            mend = f"`sim forward close-all {run}` where its keys are, or start it again: it closes first"
+            raise UsageError(what, mend=mend) from None
+        numbers = [f"account {one}" for one in registration.accounts.values()]
+        is_hanging = _find_heart(workspace, run) is not None
+        with nullcontext() if is_hanging else hold(numbers, exchange_locks(url)):  # a start would close beside it
+            patience = make_patience(settings)
+            closed = with_accounts(keys, registration, url, patience, lambda some: close_now(some, run, thrown))
+        with suppress(SimError):
+            record_closed(store, run, thrown, closed)
+        return closed
+
+
+def _find_heart(workspace: Workspace, run: str) -> Heartbeat | None:
+    return next((one for one in read_heartbeats(workspace) if one.run == run and one.is_running()), None)
+
+
+def _wait_for_loop(workspace: Workspace, store: Store, run: str, thrown: str) -> Closed | None:
+    """Return what the loop closed; None where it ended without that, or hangs, and what hangs orders nothing."""
+    until, latest = time.monotonic() + LOOP_ENDS_WITHIN_S, time.monotonic() + LOOP_CLOSES_WITHIN_S
+    while True:
+        heart, now = _find_heart(workspace, run), time.monotonic()
+        with suppress(SimError):
+            found = read_closing(store, run, thrown)
+            if found is not None and found["state"] == "done":
+                return read(found)
+        if heart is None or (now > until and heart.state != "stopping"):
+            return None
+        if now > latest:
+            what = f"the kill switch is thrown, and the loop of {run} is still closing (process {heart.pid})"
+            raise BrokerError(what, mend="`sim forward status` says when it has ended")
         time.sleep(0.1)
-    reason = f"{registration.id} {read_switches(workspace).stop}"
-    return _with_accounts(registration, workspace, ask, url, lambda some: close_all_positions(some, reason))
-
-
-def read_closings(found: Mapping[str, Closing | BrokerError]) -> dict[str, tuple[list[str], dict[str, str]]]:
-    """Return {account: (symbols ordered to close, {symbol: why one was not})} of what `close_all` returned; the symbol
-    is empty where the account was not reached."""
-    return {
-        name: ([one.symbol for one in done.orders], {symbol: str(error) for symbol, error in done.failed.items()})
-        if isinstance(done, Closing)
-        else ([], {"": str(done)})
-        for name, done in found.items()
-    }
 
 
 def reconcile(registration: Registration, workspace: Workspace, ask: Ask, url: str | None = None) -> Reconciled:
     """Hold the books of every account against what its broker has. Changes nothing."""
     with open_store(workspace) as store:
         events = store.of_forward(registration.id)
-    answers = _with_accounts(registration, workspace, ask, url, get_all_accounts)
+    keys, url = _open_keys(registration, workspace, ask, url)
+    patience = make_patience(load_settings(workspace.config))
+    answers = with_accounts(keys, registration, url, patience, get_all_accounts)
     books = {name: book for name, book in answers.items() if isinstance(book, Book)}
     differences = []
     for name, book in books.items():
@@ -139,29 +165,3 @@ def _open_keys(
     if url is None and any(one.payload.get("rehearsed") for one in events):
         raise UsageError(f"{registration.id} traded at a rehearsal exchange", mend="name it: --exchange URL")
     return open_all_keys(tuple(registration.accounts), load_settings(workspace.config), url, ask), url
-
-
-def _with_accounts(
-    registration: Registration, workspace: Workspace, ask: Ask, url: str | None,
-    work: Callable[[Mapping[str, AlpacaAccount]], Awaitable[T]],
-) -> T:  # fmt: skip
-    keys, url = _open_keys(registration, workspace, ask, url)
-    patience = make_patience(load_settings(workspace.config))
-
-    @asynccontextmanager
-    async def open_accounts() -> AsyncIterator[dict[str, AlpacaAccount]]:
-        numbers = registration.accounts
-        some = {
-            name: AlpacaAccount(one, url=url, number=numbers[name], patience=patience) for name, one in keys.items()
-        }
-        try:
-            yield some
-        finally:
-            for one in some.values():
-                one.close()
-
-    async def run() -> T:
-        async with open_accounts() as some:
-            return await work(some)
-
-    return asyncio.run(run())

@@ -14,12 +14,14 @@ import json
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from simulator.config import Config, load_config, override_config
@@ -27,6 +29,7 @@ from simulator.errors import BrokerError, UsageError
 from simulator.forward.actions import alpaca_source
 from simulator.forward.alpaca import AlpacaAccount
 from simulator.forward.clock import BrokerClock, ask_broker
+from simulator.forward.closing import close_if_owed, is_owed, read_closing
 from simulator.forward.lock import hold, locks_folder, refuse_shared
 from simulator.forward.market_data import MarketData
 from simulator.forward.mode import Keys, make_rehearsal_keys, open_keys
@@ -36,6 +39,7 @@ from simulator.forward.requests import Patience
 from simulator.forward.session import Session
 from simulator.forward.settings import Forward, load_settings
 from simulator.forward.switches import STOP, Heartbeat, beat, give_up, read_switches, refuse_if_stopped
+from simulator.forward.watch import StoppedError
 from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.market.table import DAILY
 from simulator.runs.forward import as_traded, members_of, open_session, record_start
@@ -43,10 +47,12 @@ from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.registering import Backtest, make_registration
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Loaded, load_strategy
-from simulator.store.database import open_store
+from simulator.store.database import Store, open_store
 from simulator.trading.model import Book
 from simulator.trading.strategy import points_of
 from simulator.workspace import Workspace
+
+T = TypeVar("T")
 
 LISTEN_AGAIN_S = 5.0
 ANNOUNCED_DAYS = 340
@@ -85,7 +91,9 @@ def start_forward(
     last session, `echo` a line for each alert. Raises StoppedError where the loop was stopped from outside,
     ConfigError and UsageError for what must be mended first, BrokerError where no broker answers.
     """
-    refuse_if_stopped(workspace)
+    owed = find_owed(workspace)
+    if not owed:
+        refuse_if_stopped(workspace)
     spec = as_traded(test.spec)
     config = override_config(load_config(workspace.config), spec.overrides)
     settings = load_settings(workspace.config, config.accounts.accounts)
@@ -100,6 +108,9 @@ def start_forward(
     made = as_begun(made, workspace.reports)
     locks = hold([f"test {made.id}", *(f"account {one}" for one in numbers.values())], exchange_locks(test.url))
     with locks, open_store(workspace) as store:
+        if made.id in owed:
+            _close_first(made, keys, test.url, settings, workspace, store)
+        refuse_if_stopped(workspace)
         if test.url is None:  # accounts of one number at two rehearsal exchanges are two
             refuse_shared(store, made.id, numbers.values())
         if not any("opening" in one.event.payload for one in store.of_forward(made.id)):
@@ -113,6 +124,52 @@ def start_forward(
         echo(passed)
     loop = Loop(replace(spec, first=first), last, workspace, registration, keys, test.url, settings, echo)
     return loop.run()
+
+
+def find_owed(workspace: Workspace) -> list[str]:
+    """Return the tests whose positions were to be closed along with the kill switch, and are not; none where it is put
+    back. Raises SimError."""
+    if (thrown := read_switches(workspace).stop) is None:
+        return []
+    with open_store(workspace) as store:
+        known = [one.id for one in registrations(workspace.reports)]
+        return [run for run in known if is_owed(read_closing(store, run, thrown))]
+
+
+def _close_first(
+    test: Registration, keys: Mapping[str, Keys], url: str | None, settings: Forward, workspace: Workspace, store: Store
+) -> None:
+    """Close what a loop that was killed did not. Raises StoppedError once it is done, BrokerError where it is not."""
+    mode, now = "rehearsal" if url is not None else settings.mode, datetime.now(UTC).isoformat()
+    heart = Heartbeat(
+        test.id, test.strategy, test.accounts, mode, "stopping", now, now, None, settings.heartbeat_s
+    )  # fmt: skip
+    beat(workspace, heart)
+    try:
+        patience = make_patience(settings)
+        with_accounts(keys, test, url, patience, lambda some: close_if_owed(some, workspace, store, test.id))
+    finally:
+        beat(workspace, replace(heart, state="stopped"))
+    raise StoppedError(f"every position was to be closed, and that is ordered; then `rm {STOP}`")
+
+
+def with_accounts(
+    keys: Mapping[str, Keys], test: Registration, url: str | None, patience: Patience,
+    work: Callable[[Mapping[str, AlpacaAccount]], Awaitable[T]],
+) -> T:  # fmt: skip
+    """Return what `work` does with the accounts of a test, whose `keys` these are."""
+    opened = {
+        name: AlpacaAccount(one, url=url, number=test.accounts[name], patience=patience) for name, one in keys.items()
+    }
+
+    async def run() -> T:
+        return await work(opened)
+
+    try:
+        return asyncio.run(run())
+    finally:
+        for one in opened.values():
+            one.close()
 
 
 def make_patience(settings: Forward) -> Patience:
@@ -259,6 +316,7 @@ class Loop:
             watch.alerts.echo = self.echo
             record_start(session, self.spec, rehearsed=rehearsed, exchange=self.url)
             session.locks = exchange_locks(self.url)
+            session.closing = partial(close_if_owed, accounts, self.workspace, session.store, test.id)
 
             for account in accounts.values():
                 account.is_hurried = watch.is_asked_to_end

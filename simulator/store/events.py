@@ -32,6 +32,7 @@ Kind = Literal[
     "forward.split",
     "forward.session",
     "forward.alert",
+    "forward.closing",
     "question.answered",
     "web.acted",
 ]

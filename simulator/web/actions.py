@@ -1,4 +1,7 @@
-"""Acts of a person on a page. Each is on record before it is done; nothing is ordered here but a typed close-all."""
+"""Acts of a person on a page. Each is on record before it is done; the loop carries it out.
+
+A close-all alone is carried out here where no loop is at work, and this process has keys.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import CHANGEABLE, Answer, StaleError, answer_together, read_approvals
+from simulator.forward.closing import list_closed
 from simulator.forward.review import review
 from simulator.forward.switches import PAUSE, STOP, ask_to_stop, read_heartbeats, reset, throw
 from simulator.store.database import Store
@@ -64,14 +68,14 @@ def act(workspace: Workspace, store: Store, person: Person, given: Mapping[str, 
             raise
         unrecorded = f"; not on record: {error.found}"
     try:
-        return _do(workspace, action, run, given) + unrecorded
+        return _do(workspace, person, action, run, given) + unrecorded
     except SimError as error:
         with suppress(SimError):
             record(store, person, f"{action}: refused", run=run, what=error.found[:MOST_TEXT])
         raise
 
 
-def _do(workspace: Workspace, action: str, run: str, given: Mapping[str, Any]) -> str:
+def _do(workspace: Workspace, person: Person, action: str, run: str, given: Mapping[str, Any]) -> str:
     if action == "resume":
         return "entries go on" if reset(workspace, PAUSE) else "entries were not paused"
     if action == "start":
@@ -82,24 +86,21 @@ def _do(workspace: Workspace, action: str, run: str, given: Mapping[str, Any]) -
             raise UsageError(f"no loop of {run} ever was at work here")
         ask_to_stop(hearts[-1])
     elif action == "close-all":
-        return close(workspace, run)
+        return close(workspace, run, person.name)
     return {"pause": "entries are paused", "stop": f"{run} ends after what it is doing"}.get(action, "switch is thrown")
 
 
-def close(workspace: Workspace, run: str) -> str:
-    """Throw the kill switch, cancel the orders of a test and close its positions. Live accounts: at a terminal only."""
-    from simulator.runs.forward_accounts import close_all, find_registration, read_closings
+def close(workspace: Workspace, run: str, by: str) -> str:
+    """Throw the kill switch and have the loop cancel our orders and close the positions of a test; where none is at
+    work it is done from here, but for live accounts, whose sentence is typed at a terminal."""
+    from simulator.runs.forward_accounts import close_all, find_registration
 
     def refuse(_sentence: str) -> str:
         mend = f"`sim forward close-all {run}`"
-        raise UsageError("live accounts are closed by a person at a terminal; the kill switch is thrown", mend=mend)
+        raise UsageError("live accounts without a loop are closed by a person at a terminal; the kill switch is thrown",
+                         mend=mend)  # fmt: skip
 
-    lines = []
-    done = read_closings(close_all(find_registration(workspace, run), workspace, refuse))
-    for name, (ordered, failed) in done.items():
-        lines.append(f"{name}: {', '.join(ordered) or 'nothing to close'}")
-        lines += [f"{name} {symbol}: {error}" for symbol, error in failed.items()]
-    return "; ".join(lines)
+    return "; ".join(list_closed(close_all(find_registration(workspace, run), workspace, refuse, by=by)))
 
 
 def answer_all(

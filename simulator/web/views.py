@@ -10,6 +10,9 @@ from simulator.analysis.forward_facts import read_facts
 from simulator.config import load_config
 from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import KINDS, read_approvals, read_outcomes
+from simulator.forward.closing import KIND as CLOSING
+from simulator.forward.closing import list_closed
+from simulator.forward.closing import read as read_closed
 from simulator.forward.review import review
 from simulator.forward.status import find_unchecked, read_status
 from simulator.forward.switches import read_switches
@@ -114,8 +117,8 @@ def look_at_runs(workspace: Workspace, store: Store) -> dict[str, Any]:
 
 def look_at_audit(_workspace: Workspace, store: Store) -> dict[str, Any]:
     """Return who did what, when, having seen what, the newest first."""
-    stored, trades = store.of_forward(None, ("web.acted", *KINDS)), read_approvals(store)
-    acted = [one for one in stored if one.event.payload.get("by") or one.event.kind == "approval.expired"]
+    stored, trades = store.of_forward(None, ("web.acted", CLOSING, *KINDS)), read_approvals(store)
+    acted = [one for one in stored if one.event.payload.get("by") or one.event.kind in ("approval.expired", CLOSING)]
     outcomes, symbols = read_outcomes(store, trades[-TOLD:]), {one.id: one.symbol for one in trades}
     return {"lines": [_line(one, symbols, outcomes) for one in acted[::-1][:NEWEST]]}
 
@@ -131,10 +134,14 @@ def _line(
     id, done = str(payload.get("id", "")), stored.event.kind == "approval.given"
     about = [symbols.get(id), *(payload.get(name) for name in ("id", "run", "what", "reason"))]
     about += [f"{name}: {'; '.join(came)}" for name, came in outcomes.get(id, {}).items() if done]
+    action = str(payload.get("action", stored.event.kind))
+    if stored.event.kind == CLOSING:
+        action = f"close-all {payload['state']}"
+        about += list_closed(read_closed(payload)) if payload["state"] == "done" else []
     return {
         "when": stored.recorded_at,
         "by": str(payload.get("by", "the loop")),
-        "action": str(payload.get("action", stored.event.kind)),
+        "action": action,
         "about": " · ".join(str(one) for one in about if one),
         "seen": seen,
         "changed": changed,

@@ -87,7 +87,7 @@ def events(workspace: Path) -> list[Event]:
         return [stored.event for stored in store.of_forward(run)]
 
 
-def wait_for(workspace: Path, found: Callable[[list[Event]], bool], seconds: float = 30.0) -> None:
+def wait_for(workspace: Path, found: Callable[[list[Event]], bool], seconds: float = 300.0) -> None:
     until = time.monotonic() + seconds
     while not found(events(workspace)):
         assert time.monotonic() < until, [event.kind for event in events(workspace)]

@@ -19,7 +19,7 @@ SAID = "document.getElementById('said').textContent"
 LINE = "(document.getElementById('line')?.textContent ?? '')"
 
 
-def until(browser: Any, script: str, seconds: float = 30.0) -> None:
+def until(browser: Any, script: str, seconds: float = 300.0) -> None:
     """Wait until an expression is true on the page."""
     deadline = time.monotonic() + seconds
     while not holds(browser, script):

@@ -1,0 +1,90 @@
+"""Close of every position of a test, asked for from outside and carried out by its loop, which has the keys.
+
+    a person ──► forward.closing: asked ──► kill switch ──► the loop stands down ──► closes ──► forward.closing: done
+                                                              └── killed before: its next start closes, first of all
+
+A request belongs to the throw of the kill switch it came with; a loop that was started since is not meant by it. The
+orders of one closing have the ids of one closing, whoever sends them: repeated, what is left is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simulator.errors import BrokerError
+from simulator.forward.accounts import Closing, close_all_positions
+from simulator.forward.alpaca import AlpacaAccount
+from simulator.forward.switches import read_switches
+from simulator.store.database import Store
+from simulator.store.events import Event
+from simulator.workspace import Workspace
+
+KIND = "forward.closing"
+
+Closed = Mapping[str, tuple[list[str], dict[str, str]]]
+"""{account: (symbols ordered to close, {symbol: why one was not})}; the symbol is empty where it was not reached."""
+
+
+def ask_to_close(store: Store, run: str, by: str, thrown: str) -> None:
+    """Put on record that every position of `run` is to be closed, along with the kill switch thrown as `thrown`."""
+    store.append(run, [Event("forward.closing", None, None, {"state": "asked", "by": by, "thrown": thrown})])
+
+
+def read_closing(store: Store, run: str, thrown: str | None) -> Mapping[str, Any] | None:
+    """Return the newest state of the closing of `run` that came with `thrown`; None where none is asked for."""
+    newest: Mapping[str, Any] | None = None
+    for one in store.of_forward(run, (KIND, "forward.started")):
+        if one.event.kind != KIND:
+            newest = None  # a loop that was started since trades on
+        elif one.event.payload["thrown"] == thrown and not (newest and one.event.payload["state"] == "asked"):
+            newest = one.event.payload
+    return newest
+
+
+def is_owed(closing: Mapping[str, Any] | None) -> bool:
+    """Return True for a closing that is asked for and not done, or not in every position."""
+    return closing is not None and (closing["state"] == "asked" or any(closed for _, closed in read(closing).values()))
+
+
+def read(closing: Mapping[str, Any]) -> Closed:
+    """Return what came of a closing that is done."""
+    return {name: (list(one["ordered"]), dict(one["failed"])) for name, one in closing["accounts"].items()}
+
+
+def list_closed(closed: Closed) -> list[str]:
+    """Return a line an account, and one for each position that could not be closed."""
+    lines = []
+    for name, (ordered, failed) in closed.items():
+        lines.append(f"{name}: {', '.join(ordered) or 'nothing to close'}")
+        lines += [f"{name} {symbol}: {why}" for symbol, why in failed.items()]
+    return lines
+
+
+def record_closed(store: Store, run: str, thrown: str, closed: Closed) -> None:
+    """Put on record what came of a closing."""
+    rows = {name: {"ordered": ordered, "failed": failed} for name, (ordered, failed) in closed.items()}
+    store.append(run, [Event("forward.closing", None, None, {"state": "done", "thrown": thrown, "accounts": rows})])
+
+
+async def close_now(accounts: Mapping[str, AlpacaAccount], run: str, thrown: str) -> Closed:
+    """Cancel our orders and order the close of every position."""
+    done = await close_all_positions(accounts, f"{run} {thrown}")
+    return {
+        name: ([one.symbol for one in it.orders], {symbol: str(error) for symbol, error in it.failed.items()})
+        if isinstance(it, Closing)
+        else ([], {"": str(it)})
+        for name, it in done.items()
+    }
+
+
+async def close_if_owed(accounts: Mapping[str, AlpacaAccount], workspace: Workspace, store: Store, run: str) -> None:
+    """Close what was asked for along with the kill switch, if anything was. Raises BrokerError where a position is
+    left, SimError where the store does not answer."""
+    thrown = read_switches(workspace).stop
+    if thrown is None or not is_owed(read_closing(store, run, thrown)):
+        return
+    closed = await close_now(accounts, run, thrown)
+    record_closed(store, run, thrown, closed)
+    if left := [f"{name} {symbol}: {why}" for name, (_, failed) in closed.items() for symbol, why in failed.items()]:
+        raise BrokerError(f"not closed: {'; '.join(left)}", mend="the same words go on closing")

@@ -1,0 +1,133 @@
+"""Close of every position by the loop, which has the keys, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from simulator.errors import ConfigError, UsageError
+from simulator.exchange.server import Served
+from simulator.forward.closing import ask_to_close, close_now, is_owed, read_closing, record_closed
+from simulator.forward.mode import make_rehearsal_keys
+from simulator.forward.registration import registrations
+from simulator.forward.requests import Patience
+from simulator.forward.switches import STOP, read_heartbeats, read_switches, reset
+from simulator.runs import forward_accounts
+from simulator.runs.forward_start import find_owed, with_accounts
+from simulator.store.database import Store
+from simulator.store.events import Event
+from simulator.workspace import find_workspace
+
+from .test_start import STEPS, TEST, TUESDAY, WEDNESDAY, Sim, at, begun, has, pass_day, served, started, wait_for
+
+__all__ = ["served"]
+
+
+def closes(served: Served) -> list[tuple[str, str, float]]:
+    """Return symbol, state and shares of each order that closes, as the exchange has them."""
+    return served.call(
+        lambda exchange: [
+            (one.symbol, one.status, float(one.qty or 0.0))
+            for account in exchange.accounts.values()
+            for one in account.orders.values()
+            if one.client_order_id.startswith("close-")
+        ]
+    )
+
+
+def holds(served: Served) -> set[str]:
+    return served.call(
+        lambda exchange: {
+            symbol for account in exchange.accounts.values() for symbol, one in account.holdings.items() if one.shares
+        }
+    )
+
+
+def no_keys(*_: object) -> object:
+    raise ConfigError("ALPACA_PAPER_KEY_COUNCIL is not set")
+
+
+@pytest.mark.medium
+@pytest.mark.fault("disk", "kill -9 between a close-all and its orders, or its record", "the next start closes, once")
+def test_a_close_all_that_kills_cut_off_is_done_once_by_the_next_start(
+    workspace: Path, served: Served, sim: Sim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, words = find_workspace(workspace), (*TEST, "--exchange", served.url)
+    monkeypatch.setattr(forward_accounts, "LOOP_ENDS_WITHIN_S", 0.0)
+    with started(workspace, served) as process:
+        wait_for(workspace, begun(1))
+        pass_day(workspace, served, TUESDAY, STEPS[:5])
+        wait_for(workspace, has("forward.fill"))
+        os.kill(process.pid, signal.SIGSTOP)
+        (test,) = registrations(workspace / "reports")
+        with monkeypatch.context() as keyless:
+            keyless.setattr(forward_accounts, "_open_keys", no_keys)
+            with pytest.raises(UsageError, match="hangs or ended without closing") as refused:
+                forward_accounts.close_all(test, place, str, by="ann")
+        assert "start it again: it closes first" in str(refused.value)
+        process.kill()
+    assert closes(served) == []
+    assert find_owed(place) == [test.id]
+    assert holds(served) == {"SPY", "QQQ"}
+
+    served.advance(at(TUESDAY, "16:25"))  # bars of days fill at their opens
+    thrown = read_switches(place).stop
+    assert thrown is not None
+    keys = {"COUNCIL": make_rehearsal_keys("COUNCIL")}  # as a start that is killed before it puts it on record
+    with_accounts(keys, test, served.url, Patience(), lambda some: close_now(some, test.id, thrown))
+    done = sim(*words, cwd=workspace)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "stopped: every position was to be closed, and that is ordered" in done.stdout
+    assert not [one for one in read_heartbeats(place) if one.is_running()]
+    assert find_owed(place) == []
+    again = sim(*words, cwd=workspace)
+    assert (again.returncode, "the kill switch is thrown" in again.stderr) == (2, True)
+    served.advance(at(WEDNESDAY, "09:45"))
+    filled = [one for one in closes(served) if one[1] == "filled"]
+    assert sorted(symbol for symbol, *_ in filled) == ["QQQ", "SPY"], closes(served)
+    assert holds(served) == set()
+    with Store(place.registry) as store:
+        states = [one.event.payload["state"] for one in store.of_forward(test.id, ("forward.closing",))]
+    assert states == ["asked", "done"]
+
+
+@pytest.mark.medium
+def test_at_a_terminal_without_keys_the_loop_closes_and_ends(
+    workspace: Path, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = find_workspace(workspace)
+    monkeypatch.setattr(forward_accounts, "_open_keys", no_keys)
+    with started(workspace, served) as process:
+        wait_for(workspace, begun(1))
+        pass_day(workspace, served, TUESDAY, STEPS[:5])
+        wait_for(workspace, has("forward.fill"))
+        (test,) = registrations(workspace / "reports")
+        assert forward_accounts.close_all(test, place, str, by="ann") == {"COUNCIL": (["QQQ", "SPY"], {})}
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, ""), out
+    assert sorted(symbol for symbol, *_ in closes(served)) == ["QQQ", "SPY"]
+    reset(place, STOP)
+    with pytest.raises(ConfigError, match="is not set"):
+        forward_accounts.close_all(test, place, str, by="ann")
+    assert read_switches(place).stop is None, "refused before a switch is thrown for nothing"
+
+
+def test_a_closing_is_owed_until_it_is_done_everywhere_and_by_no_later_loop(tmp_path: Path) -> None:
+    with Store(tmp_path / "sim.db") as store:
+        assert not is_owed(read_closing(store, "run", "enough"))
+        ask_to_close(store, "run", "ann", "enough")
+        assert is_owed(read_closing(store, "run", "enough"))
+        assert not is_owed(read_closing(store, "run", "thrown another time"))
+        assert not is_owed(read_closing(store, "other", "enough"))
+        record_closed(store, "run", "enough", {"COUNCIL": (["SPY"], {"QQQ": "halted"})})
+        assert is_owed(read_closing(store, "run", "enough"))
+        record_closed(store, "run", "enough", {"COUNCIL": (["QQQ"], {})})
+        assert not is_owed(read_closing(store, "run", "enough"))
+        ask_to_close(store, "run", "bob", "enough")
+        assert not is_owed(read_closing(store, "run", "enough")), "it is done"
+        ask_to_close(store, "run", "bob", "again")
+        store.append("run", [Event("forward.started", None, None, {})])
+        assert not is_owed(read_closing(store, "run", "again")), "a loop that was started since trades on"
