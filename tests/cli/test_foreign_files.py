@@ -73,12 +73,12 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 
 )
 def test_yaml_that_would_never_end_is_one_line_at_once(content: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "assets.yaml").write_text(content)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ConfigError) as refused:
         read_yaml(tmp_path / "assets.yaml", Assets)
     assert said in str(refused.value)
     assert len(str(refused.value)) < 1000
-    assert time.monotonic() - began < 1.0
+    assert time.process_time() - began < 2.0
 
 
 def test_anchors_as_people_use_them_are_read(tmp_path: Path) -> None:

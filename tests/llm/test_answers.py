@@ -207,9 +207,9 @@ def test_no_text_makes_reading_fail_otherwise_than_by_saying_so(text: str) -> No
     ],
 )
 def test_a_text_of_nothing_but_openings_is_given_up_soon(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert read(text)[0] is None
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_the_schema_carries_its_title_and_is_made_once() -> None:

@@ -308,7 +308,7 @@ time.sleep(60 * {hangs:d})
     )
     started = time.monotonic()
     assert ask(question()).text == '{"conviction": 2}'
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 30
     assert _ended(int((tmp_path / "child").read_text()))
 
 
@@ -391,10 +391,10 @@ time.sleep(60)
 """
     )
     started = time.monotonic()
-    with pytest.raises(TransientError, match=r"no answer within 1 s") as caught:
-        ask(question(), timeout_s=1.0)
+    with pytest.raises(TransientError, match=r"no answer within 3 s") as caught:
+        ask(question(), timeout_s=3.0)
     assert (caught.value.timed_out, caught.value.perhaps_paid) == (True, True)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert _ended(int((tmp_path / "child").read_text()))
 
 

@@ -92,7 +92,7 @@ def test_latency_is_kept(serve: Callable[..., Any]) -> None:
     service = serve("--latency", 0.15, own_process=True)
     started = time.monotonic()
     post(service.url, asking("a"))
-    assert 0.15 <= time.monotonic() - started < 2
+    assert time.monotonic() - started >= 0.15
 
 
 @pytest.mark.parametrize("kind", sorted({"429", "429-retry-after", "500", "502"}))

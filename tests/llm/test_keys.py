@@ -254,9 +254,9 @@ def test_a_password_in_what_is_no_address_is_not_shown_either(endpoint: str, tmp
 @pytest.mark.parametrize("filler", ["\\", "&amp;", "%25", "A", "0", "&#", " ", "\\\\u00"])
 def test_no_text_takes_long(filler: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", KEY)
-    began = time.perf_counter()
+    began = time.process_time()
     clean = scrub(filler * (20_000 // len(filler)) + KEY + filler * 1000 + b64encode(KEY.encode()).decode())
-    assert time.perf_counter() - began < 3.0
+    assert time.process_time() - began < 3.0
     assert "SOME_API_KEY" in clean
 
 

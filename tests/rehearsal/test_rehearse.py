@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from contextlib import closing, suppress
 from datetime import date
 from pathlib import Path
 
@@ -20,9 +16,28 @@ from simulator.forward.mode import make_rehearsal_keys
 from simulator.rehearsal.rehearse import Conductor, Rehearsal, exchange_at
 from simulator.rehearsal.unattended import to_words
 from simulator.runs.spec import RunSpec
+from simulator.store.database import Store
 from simulator.workspace import find_workspace, make_workspace
 
-SIM = [sys.executable, "-c", "import sys; from simulator.cli import main; main(sys.argv[1:])"]
+DIES = [sys.executable, "-c", """
+import os, signal, sys
+from simulator.cli import main
+from simulator.store.database import Store
+
+name, left = sys.argv.pop(1), int(sys.argv.pop(1))
+write = getattr(Store, name)
+
+def watched(*words):
+    global left
+    written, left = write(*words), left - 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return written
+
+setattr(Store, name, watched)
+main(sys.argv[1:])
+"""]  # fmt: skip
+"""`sim` that is killed after it has called a method of the store so many times."""
 WORDS = ["rehearse", "--from", "2024-06-03", "--sessions", "6", "--strategy", "sma_cross", "--json"]
 
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -32,16 +47,13 @@ Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 def test_a_rehearsal_that_was_killed_with_its_exchange_goes_on(workspace: Path, sim: Sim, tmp_path: Path) -> None:
     expected = json.loads(sim(*WORDS, cwd=workspace).stdout)
     make_workspace(rough := tmp_path / "rough")
-    with subprocess.Popen([*SIM, *WORDS], cwd=rough, stdout=subprocess.DEVNULL, env=os.environ.copy()) as process:
-        journal, until = rough / "reports" / Path(expected["dir"]).name / "exchange.jsonl", time.monotonic() + 60
-        while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 9):
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    killed = subprocess.run([*DIES, "append", "12", *WORDS], cwd=rough, stdout=subprocess.DEVNULL, check=False)
+    assert killed.returncode == -signal.SIGKILL
     again = json.loads(sim(*WORDS, cwd=rough).stdout)
     assert {**again, "dir": ""} == {**expected, "dir": ""}
     assert again["accounts"]["COUNCIL"]["fills"] == 4
     secret = make_rehearsal_keys("COUNCIL").secret
+    journal = rough / "reports" / Path(expected["dir"]).name / "exchange.jsonl"
     assert secret.encode() not in journal.read_bytes(), "of a secret its digest alone"
 
 
@@ -51,16 +63,13 @@ def test_a_kill_between_approval_and_order_orders_once(workspace: Path, sim: Sim
     words = [*WORDS, "--approvals", str(script)]
     expected = json.loads(sim(*words, cwd=workspace).stdout)
     make_workspace(rough := tmp_path / "rough")
-    place, until, given = rough / "store.db", time.monotonic() + 60, False
-    with subprocess.Popen([*SIM, *words], cwd=rough, stdout=subprocess.DEVNULL, env=os.environ.copy()) as process:
-        while time.monotonic() < until and not given:
-            time.sleep(0.005)
-            place = next(iter(rough.rglob("*.db")), place)
-            with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as db:
-                given = bool(db.execute("SELECT 1 FROM events WHERE kind = 'approval.given'").fetchone())
-        process.send_signal(signal.SIGKILL)
-    assert given
-    assert process.returncode == -signal.SIGKILL
+    killed = subprocess.run(
+        [*DIES, "append_after_reading", "3", *words], cwd=rough, stdout=subprocess.DEVNULL, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    with Store(rough / "sim.db") as store:
+        last = [one.event.kind for one in store.of_forward(expected["run"])][-1]
+    assert last == "approval.given"
     again = json.loads(sim(*words, cwd=rough).stdout)
     assert {**again, "dir": ""} == {**expected, "dir": ""}
     assert again["accounts"]["COUNCIL"]["fills"] == 4

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from math import fsum
 from threading import Thread
-from time import perf_counter
 
 import numba
 import numpy as np
@@ -113,14 +112,12 @@ def test_the_interpreter_runs_on_while_the_kernel_plays(scenario_of):
     market = PreparedMarket.of(scenario.bars, scenario.opening_marks)
     batch = Batch.of(market, scenario.tape, scenario.rules, np.full(10_000, scenario.cash))
     kernel.play_many(batch)  # compiled
-    started = perf_counter()
     playing = Thread(target=kernel.play_many, args=(batch,))
     playing.start()
-    longest, last = 0.0, perf_counter()
+    steps = 0
     while playing.is_alive():
-        now = perf_counter()
-        longest, last = max(longest, now - last), now
-    assert longest < (last - started) / 2
+        steps += 1
+    assert steps > 1000, "a kernel that holds the interpreter lets one or two through"
 
 
 def test_a_prepared_market_is_played_again_and_again_without_being_changed(scenario_of):
