@@ -188,7 +188,7 @@ def bracketed(symbols: int, bars: int) -> tuple[Bars, Tape]:
 
 def show_batch(bars: Bars, members: int = 1_000) -> None:
     """Print wall milliseconds a play of many cost levels over the same bars, on one thread and on each core."""
-    rules = [RULES.scaled(level / members) for level in range(members)]
+    rules = [RULES.scale(level / members) for level in range(members)]
     batch = kernel.Batch.of(kernel.PreparedMarket.of(bars), crosses(bars), rules, CASH)
     print(f"\n{members:,} cost levels over {SYMBOLS} × {BARS} bars, wall milliseconds a play")
     for threads in dict.fromkeys((1, os.cpu_count() or 1)):

@@ -136,7 +136,6 @@ found = {
     "set": vars(selection.model_confidence_set(many, few)),
     "trials": selection.effective_trials(many),
     "shifts": vars(timing.circular_shifts(held, many[:, :2])),
-    "entries": vars(timing.random_entries(held[:, 0], one, draws=50)),
     "ranks": str(calibrate.rank_correlation_interval(weekly)),
     "levels": str(calibrate.mean_by_forecast(weekly)),
     "factors": str(factor_model(one, many[:, :3])),

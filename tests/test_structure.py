@@ -28,7 +28,7 @@ NO_VERB = ("What", "Whether", "Who", "Whom", "Whose", "How", "Until", "Which", "
 
 UNTYPED = 31
 NO_VERBS = 0
-SMALL_HELPERS = 65
+SMALL_HELPERS = 51
 """Private functions of at most four lines that are used once."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

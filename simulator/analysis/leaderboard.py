@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import fsum
 from typing import TypedDict
 
@@ -66,20 +66,11 @@ def own_calls(calls: Iterable[CallRow], seat: str) -> CallCosts:
     """{calls, cost_usd} of the questions put to `seat`: its pitches, the reviews it wrote, its checkpoints, or the
     chairman's decisions.
 
-    Each account pays for its own seat; research, which all read, is nobody's (:func:`shared_calls`). The sum over
+    Each account pays for its own seat; research, which all read, is nobody's. The sum over
     accounts and the shared part is what replicate 0 cost, answers from the cache at the price once paid for them.
     The council's own bill is only the chairman's, though it rests on everybody's answers.
     """
-    return _bill(call for call in calls if call["replicate"] == 0 and call["seat"] == seat)
-
-
-def shared_calls(calls: Iterable[CallRow], seats: Collection[str]) -> CallCosts:
-    """{calls, cost_usd} of the questions put to anyone outside `seats`, the seats of the accounts: what all share."""
-    return _bill(call for call in calls if call["replicate"] == 0 and call["seat"] not in seats)
-
-
-def _bill(calls: Iterable[CallRow]) -> CallCosts:
-    costs = [call["cost_usd"] for call in calls]
+    costs = [call["cost_usd"] for call in calls if call["replicate"] == 0 and call["seat"] == seat]
     return {"calls": len(costs), "cost_usd": fsum(costs)}
 
 

@@ -97,7 +97,7 @@ def replay_toggles(inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash
 
     yield play(NEXT_OPEN, inputs.traded, tape, inputs.opening_marks, 0)
     yield play(SAME_CLOSE, with_closing_auctions(bars), at_closes(bars, tape), early.opening_marks, 2 * before)
-    yield play(SAME_OPEN, bars, tape.shifted(bars, -1), early.opening_marks, before)
+    yield play(SAME_OPEN, bars, tape.shift(bars, -1), early.opening_marks, before)
 
 
 def replay_other_limits(inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float) -> Toggled:
@@ -134,7 +134,7 @@ def at_closes(bars: Bars, tape: Tape) -> Tape:
     """`tape` due at the closing auction of the bar before the one it is due at; what has none is left out."""
     due = due_at(bars, tape.instants)
     kept = (due > 0) & (due < len(bars))
-    return tape.kept(kept, bars.closes_at[due[kept] - 1] - TICK)
+    return tape.select(kept, bars.closes_at[due[kept] - 1] - TICK)
 
 
 def _woven(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from simulator.printing import say
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
 MANY = 200
 """Runs above which a list is written in plain columns, at once."""
@@ -59,7 +59,9 @@ def runs(workspace: Workspace, chosen: str | None, html: bool, opened: bool, as_
     if len(listed) > MANY and not as_json:
         say(_in_columns(listed))
     elif listed or as_json:
-        print_result(listed, as_json, lambda console: _show(listed, console))
+        from simulator.report.run_list import print_runs
+
+        print_result(listed, as_json, lambda console: print_runs(listed, console))
     else:
         say("no runs yet; `sim run` makes one")
     if unrecorded:
@@ -74,12 +76,6 @@ def _write_shelf(workspace: Workspace, opened: bool, as_json: bool) -> None:
     print_result({"page": str(page)}, as_json, lambda _: say(page))
     if opened:
         open_page(page)
-
-
-def _show(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    from simulator.report.run_list import print_runs
-
-    print_runs(rows, console)
 
 
 def _in_columns(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -64,7 +64,7 @@ def judge_costs(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     if not len(done.ledger.fill_rows):
         return NO_TRADES
     for multiple in (1.0, 2.0):
-        rules = case.rules.execution.scaled(multiple)
+        rules = case.rules.execution.scale(multiple)
         inputs = done.inputs
         ledger = kernel.replay_tape(inputs.traded, done.tape, rules, case.cash, inputs.opening_marks)
         session = np.searchsorted(ledger.bars.closes_at[session_ends(ledger.bars)], ledger.fill_rows["at"])

@@ -115,7 +115,13 @@ class Done:
     def to_json(self) -> CheckRecord:
         """Return the entry of checks.json; what is not a finite number is null."""
         result = self.result or NOT_ASKED
-        figures = [{key: _finite(value) for key, value in vars(one).items()} for one in result.figures]
+        figures = [
+            {
+                key: None if isinstance(value, float) and not math.isfinite(value) else value
+                for key, value in vars(one).items()
+            }
+            for one in result.figures
+        ]
         return {
             "name": self.check.name,
             "title": self.check.title,
@@ -217,7 +223,3 @@ def _check_affordable(checks: Sequence[Check], bills: Mapping[str, Bill], max_co
             f"({dearest.name} alone ${share:.2f})",
             mend="nothing was asked; raise --max-cost, or choose with --only",
         )
-
-
-def _finite(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

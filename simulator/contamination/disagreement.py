@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from simulator.council.records import MeetingRecord
-from simulator.council.vote import Vote, votes_of
+from simulator.council.vote import votes_of
 from simulator.evidence.records import Disagreement
 from simulator.llm.cutoffs import BEFORE, GREY, part_of
 from simulator.stats.bootstrap import block_length, interval, stationary_rows
@@ -48,7 +48,10 @@ def disagreement(
     beside: dict[Pair, list[bool]] = {}
     crossed: set[Pair] = set()
     for day, meeting in meetings:
-        votes = {seat: _side_taken(vote) for seat, vote in votes_of(meeting).items()}
+        votes: dict[str, SideTaken] = {
+            seat: (vote.instrument, vote.conviction > 0) if vote.conviction else ("", False)
+            for seat, vote in votes_of(meeting).items()
+        }
         sides = _sides(votes, day, cutoffs)
         apart = [(a, b) for a, b in combinations(sorted(sides), 2) if sides[a] != sides[b]]
         beside_now = [(a, b) for a, b in combinations(sorted(sides), 2) if sides[a] == sides[b]]
@@ -67,10 +70,6 @@ def _sides(votes: Iterable[str], day: date, cutoffs: Mapping[str, date | None]) 
     """{seat: whether its model's training covers the day}, without those nobody can place."""
     parts = {seat: part_of(day, until) for seat in votes if (until := cutoffs.get(seat)) is not None}
     return {seat: part == BEFORE for seat, part in parts.items() if part != GREY}
-
-
-def _side_taken(vote: Vote) -> SideTaken:
-    return (vote.instrument, vote.conviction > 0) if vote.conviction else ("", False)
 
 
 def _share(pairs: Sequence[Pair], votes: Mapping[str, SideTaken]) -> float:

@@ -57,8 +57,8 @@ class Disguise:
         """`market` as it is shown. News is left out: a headline names what is hidden."""
         as_of = self.moment(market.as_of)
         scale = self.scale(market)
-        volume = self._volume_scale(market.bars)
         bars = market.bars
+        volume = _towards_base(bars.volume) if self.rescaled else 1.0
         changed: dict[str, Any] = {name: getattr(bars, name) * scale for name in (*PRICES, "dividend")}
         changed["volume"] = bars.volume * volume
         shown = tuple(self.names.get(symbol, symbol) for symbol in bars.symbols)
@@ -106,9 +106,6 @@ class Disguise:
             return replace(target, symbol=market.symbols[n], **back)
 
         return Decision(market.as_of, tuple(one(target) for target in decision.targets), decision.record)
-
-    def _volume_scale(self, bars: Bars) -> Floats:
-        return _towards_base(bars.volume) if self.rescaled else np.ones(len(bars.symbols))
 
     def _move_bars(self, bars: Bars, by: int) -> Bars:
         if not self.weeks:

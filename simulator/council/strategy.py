@@ -138,14 +138,14 @@ class Council:
         seats = {**setup.left_out, **setup.seats}
         return Council(definition, seats, setup.gateway, setup.replicate, setup.accounts, self.traded)
 
-    def replicated(self, replicate: int) -> Council:
+    def for_replicate(self, replicate: int) -> Council:
         """The same council asking its questions once more, for the answers numbered `replicate`; 0 is the first."""
         seats = {**self.seats, **self.setup.left_out}
         return Council(self.definition, seats, self.setup.gateway, replicate, self.setup.accounts, self.traded)
 
     def showing(self, rewrite: Callable[[Facts], Facts]) -> Council:
         """The same council whose meetings are shown what `rewrite` makes of the facts."""
-        other = self.replicated(self.setup.replicate)
+        other = self.for_replicate(self.setup.replicate)
         other._shown = rewrite
         return other
 

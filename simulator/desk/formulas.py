@@ -251,15 +251,15 @@ def signal_points(t: Technicals) -> Mapping[str, int]:
     in_band = RSI_LOW <= t.rsi <= RSI_HIGH
     place = (t.price - t.low20) / (t.high20 - t.low20) if t.high20 > t.low20 else math.nan
 
-    def graded(full: bool, half: bool) -> int:
+    def mark(full: bool, half: bool) -> int:
         return 20 if full else 10 if half else 0
 
     return {
-        "trend": graded(t.price > t.sma20 > t.sma50, t.price > t.sma20),
-        "rsi": graded(in_band and t.rsi > t.rsi_before, in_band),
-        "macd": graded(t.macd > t.signal and t.macd > 0.0, t.macd > t.signal),
-        "volume": graded(t.volume > 1.2 * t.volume20, t.volume > t.volume20),
-        "range": graded(place >= 0.75, place >= 0.5),
+        "trend": mark(t.price > t.sma20 > t.sma50, t.price > t.sma20),
+        "rsi": mark(in_band and t.rsi > t.rsi_before, in_band),
+        "macd": mark(t.macd > t.signal and t.macd > 0.0, t.macd > t.signal),
+        "volume": mark(t.volume > 1.2 * t.volume20, t.volume > t.volume20),
+        "range": mark(place >= 0.75, place >= 0.5),
     }
 
 

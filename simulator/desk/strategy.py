@@ -128,7 +128,7 @@ class Desk:
         """Return what is decided before the open."""
         return self.at(PRE_MARKET).decide(snapshot, opinion, book, journal)
 
-    def replicated(self, replicate: int) -> Desk:
+    def for_replicate(self, replicate: int) -> Desk:
         """Return the desk for the answers of that number."""
         return (
             self

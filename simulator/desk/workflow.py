@@ -131,7 +131,7 @@ class Workflow:
             kept = {name: value for name, value in self.context.items() if name in SURVIVES}
             found = replace(self, day=day, context=kept, history=(), resets=0)
         if found.state not in ("IDLE", "ERROR") and found.since is not None and now - found.since > STATE_LIMIT:
-            found = found.on("ERROR_OCCURRED", now, error=f"{found.state} since {_written(found.since)}")
+            found = found.on("ERROR_OCCURRED", now, error=f"{found.state} since {_write_instant(found.since)}")
         if found.state == "ERROR" and found.resets < RESETS_A_DAY:
             found = found.on("RESET", now)
         return found
@@ -139,13 +139,13 @@ class Workflow:
     def as_record(self) -> WorkflowRecord:
         """Return the workflow, JSON-able."""
         steps: list[StepRecord] = [
-            {"at": _written(one.at), "event": one.event, "before": one.before, "after": one.after}
+            {"at": _write_instant(one.at), "event": one.event, "before": one.before, "after": one.after}
             for one in self.history
         ]
         return {
             "day": str(self.day),
             "state": self.state,
-            "since": "" if self.since is None else _written(self.since),
+            "since": "" if self.since is None else _write_instant(self.since),
             "resets": self.resets,
             "history": steps,
             "context": dict(self.context),
@@ -169,7 +169,7 @@ SURVIVES = ("held",)
 """What the context keeps from day to day."""
 
 
-def _written(at: datetime) -> str:
+def _write_instant(at: datetime) -> str:
     return at.astimezone(NEW_YORK).isoformat()
 
 

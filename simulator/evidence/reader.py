@@ -539,10 +539,6 @@ def _finite(text: str) -> float:
     return number
 
 
-def _number_or_none(text: str) -> float | None:
-    return _finite(text) if text.strip() else None
-
-
 def _instant(text: str) -> int:
     return instant(datetime.fromisoformat(text))
 
@@ -553,6 +549,6 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "int": int,
     "int | None": lambda text: int(text) if text else None,
     "float": _finite,
-    "float | None": _number_or_none,
+    "float | None": lambda text: _finite(text) if text.strip() else None,
 }
 """By the name of a field, else by its annotation; what is neither is text."""

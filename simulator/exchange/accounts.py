@@ -94,7 +94,7 @@ class PaperAccount:
             self.made += 1
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.key}:{known_as or self.made}"))
 
-    def held(self, symbol: str) -> float:
+    def shares_of(self, symbol: str) -> float:
         """Return signed shares."""
         return self.holdings[symbol].shares if symbol in self.holdings else 0.0
 
@@ -122,11 +122,11 @@ class PaperAccount:
         """Return 2, or 1 for an account that does not borrow or is too small to."""
         return 2 if self.borrowing and self.equity(prices, now) >= SHORT_EQUITY else 1
 
-    def reserved(self, prices: Prices, now: int) -> float:
+    def reserve(self, prices: Prices, now: int) -> float:
         """Return dollars that open orders may come to need."""
         total = 0.0
         for order in self.open_orders():
-            held = self.held(order.symbol)
+            held = self.shares_of(order.symbol)
             if order.is_live and order.parent is None and order.sign * held >= 0.0:
                 total += estimate(order, prices, now) * (1.0 - (order.filled / order.qty if order.qty else 0.0))
         return total
@@ -135,11 +135,11 @@ class PaperAccount:
         long, short = self.worth(prices, now)
         equity, multiplier = self.cash + long + short, self.multiplier(prices, now)
         bound = (long - short) / multiplier if multiplier > 1 else long - short * 1.5
-        return max(0.0, (equity - bound) * multiplier - self.reserved(prices, now))
+        return max(0.0, (equity - bound) * multiplier - self.reserve(prices, now))
 
     def available(self, symbol: str) -> float:
         """Return shares, of those held, that no open order is to close; siblings count once."""
-        held, taken = self.held(symbol), 0.0
+        held, taken = self.shares_of(symbol), 0.0
         counted: set[str] = set()
         for order in self.open_orders(symbol):
             closes = order.sign * held < 0.0 and order.is_live
@@ -151,7 +151,7 @@ class PaperAccount:
     def take(self, order: Order, prices: Prices, now: int) -> None:
         """Take `order` and its legs. Raises Refusal for what this account cannot ask for."""
         self.check(order, prices, now)
-        order.closing = order.sign * self.held(order.symbol) < 0.0
+        order.closing = order.sign * self.shares_of(order.symbol) < 0.0
         for one in order.family():
             self.keep(one)
             one.expires_at = prices.expiry(one.time_in_force, now)
@@ -172,8 +172,8 @@ class PaperAccount:
 
     def check(self, order: Order, prices: Prices, now: int) -> None:
         """Raise Refusal for an order that clashes with what is held, ordered or owned."""
-        symbol, held = order.symbol, self.held(order.symbol)
-        if symbol not in prices.listed():
+        symbol, held = order.symbol, self.shares_of(order.symbol)
+        if symbol not in prices.bars.columns:
             raise unprocessable(f'asset "{symbol}" not found')
         if order.client_order_id in self.ids:
             raise unprocessable("client_order_id must be unique")
@@ -212,7 +212,7 @@ class PaperAccount:
                 continue
             buy, sell = (order, other) if order.side == "buy" else (other, order)
             crosses = buy.limit_price is None or sell.limit_price is None or buy.limit_price >= sell.limit_price
-            if self.held(order.symbol) == 0.0 and other.parent is None:
+            if self.shares_of(order.symbol) == 0.0 and other.parent is None:
                 what = "long buy" if order.side == "buy" else "short sell"
                 raise Refusal(403, f"cannot open a {what} while an opposite order is open", FORBIDDEN)
             if crosses and other not in order.siblings:

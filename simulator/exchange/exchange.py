@@ -212,7 +212,7 @@ class Exchange:
 
     def close_position(self, account: PaperAccount, symbol: str, shares: float | None, part: float | None) -> Order:
         """Order the close of a position, of `shares` or of `part` (a fraction) of it. Raises Refusal."""
-        held = account.held(symbol)
+        held = account.shares_of(symbol)
         if not held:
             raise Refusal(404, f"position does not exist: {symbol}", 40410000)
         wanted = abs(held) if shares is None else shares
@@ -260,7 +260,7 @@ class Exchange:
             for order in account.open_orders():
                 if order.status == "accepted":
                     order.status = "new"
-                opens = order.side == "sell" and order.role == "entry" and account.held(order.symbol) <= 0.0
+                opens = order.side == "sell" and order.role == "entry" and account.shares_of(order.symbol) <= 0.0
                 if starts and opens and self.faults.rule("hard-to-borrow", About(symbol=order.symbol)):
                     self.end(account, order, "canceled")
             self._auction(t, account).open()
@@ -287,10 +287,10 @@ class Exchange:
             parts = half >= 1 and not order.filled and self.faults.strikes(["partial"], self._about(account, order))
             self.fill(account, order, price, half if parts else None, plain)
 
-        def halted(symbol: str) -> object:
+        def find_halt(symbol: str) -> object:
             return self.faults.rule("halt", About(symbol=symbol))
 
-        return Auction(self.bars, t, account, self.costs, fill, halted)
+        return Auction(self.bars, t, account, self.costs, fill, find_halt)
 
     def fill(
         self,

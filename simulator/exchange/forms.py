@@ -170,7 +170,7 @@ def update_json(update: Update) -> Json:
     data: Json = {"event": update.event, "timestamp": utc(update.at), "order": order_json(update.order, nested=False)}
     if update.execution is not None:
         one = update.execution
-        held = update.account.held(one.symbol)
+        held = update.account.shares_of(one.symbol)
         data |= {
             "execution_id": one.id, "price": text(one.price), "qty": text(abs(one.shares)), "position_qty": text(held)
         }  # fmt: skip

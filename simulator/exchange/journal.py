@@ -60,11 +60,11 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
-    def passed(self, to: int, before_open: bool) -> None:
+    def note_time(self, to: int, before_open: bool) -> None:
         """Note that the clock goes on to `to`, nanoseconds since the epoch, or to before what opens then."""
         self._write({"to": to, "before_open": True} if before_open else {"to": to})
 
-    async def asked(self, request: Request) -> None:
+    async def note_request(self, request: Request) -> None:
         """Note a request that may change something: any but a reading, and the first with a key, which opens an
         account. Of a secret, its digest."""
         key, secret = (request.headers.get(name, "") for name in KEYS)

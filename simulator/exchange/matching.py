@@ -38,7 +38,7 @@ class Auction:
     def waiting(self) -> Iterator[tuple[Order, int]]:
         """Yield (order, column) of what may fill in this bar, what closes a position first."""
         orders = [one for one in self.account.open_orders() if one.is_live and not self.halted(one.symbol)]
-        orders.sort(key=lambda one: one.sign * self.account.held(one.symbol) >= 0.0)
+        orders.sort(key=lambda one: one.sign * self.account.shares_of(one.symbol) >= 0.0)
         for order in orders:
             n = self.bars.columns[order.symbol]
             fresh = isfinite(self.bars.close[self.t, n])
@@ -62,12 +62,12 @@ class Auction:
         """Fill what lies within the bar."""
         entered: dict[str, float] = {}
         for order, n in self._stops_first():
-            closing = order.sign * self.account.held(order.symbol) < 0.0
+            closing = order.sign * self.account.shares_of(order.symbol) < 0.0
             if not order.is_open or order.time_in_force in ("opg", "cls") or not closing:
                 continue
             self._touch(order, n)
         for order, n in list(self.waiting()):
-            closing = order.sign * self.account.held(order.symbol) < 0.0
+            closing = order.sign * self.account.shares_of(order.symbol) < 0.0
             if order.is_open and order.time_in_force not in ("opg", "cls") and not closing:
                 before = order.filled
                 self._touch(order, n)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
@@ -209,7 +209,3 @@ class Prices:
             b.worked_out["names", step] = names
         found: Instants = self.bars.worked_out["names", step]
         return found
-
-    def listed(self) -> Mapping[str, int]:
-        """Return {symbol: column}."""
-        return self.bars.columns

@@ -60,7 +60,7 @@ class Wire:
     journal: Journal | None = None
 
     def __post_init__(self) -> None:
-        self.clock = LogicalClock(self.exchange, passed=None if self.journal is None else self.journal.passed)
+        self.clock = LogicalClock(self.exchange, passed=None if self.journal is None else self.journal.note_time)
         play(self.exchange, self.faults.script)
 
     @property
@@ -78,7 +78,7 @@ class Wire:
                 if not there:
                     raise Refusal(429, "too many requests.")
                 if self.journal is not None:
-                    await self.journal.asked(request)
+                    await self.journal.note_request(request)
                 response = await self._carry_out(handler, account, request)
             except Refusal as error:
                 body = {"code": error.code, "message": error.message, **error.more}
@@ -253,7 +253,7 @@ async def list_orders(asked: Asked) -> Response:
         raise Refusal(422, f"invalid status: {status}")
     after, until = (parse_instant(query[name]) if name in query else None for name in ("after", "until"))
 
-    def shown(order: Order) -> bool:
+    def is_asked_for(order: Order) -> bool:
         opened = order.is_open or (nested and any(leg.is_open for leg in order.legs))
         return (
             (status == "all" or opened == (status == "open"))
@@ -264,7 +264,7 @@ async def list_orders(asked: Asked) -> Response:
             and (until is None or order.created_at < until)
         )
 
-    found = [order for order in asked.account.orders.values() if shown(order)]
+    found = [order for order in asked.account.orders.values() if is_asked_for(order)]
     newest_first = query.get("direction", "desc") == "desc"
     found = found[::-1] if newest_first else found
     return JSONResponse([forms.order_json(one, nested) for one in found[: _whole(asked.request, "limit", 50, 500)]])
@@ -314,7 +314,7 @@ async def one_position(asked: Asked) -> Response:
         percent, shares = (read_number(query, name, DIGITS) for name in ("percentage", "qty"))
         part = None if percent is None else percent / 100.0
         return JSONResponse(forms.order_json(asked.exchange.close_position(asked.account, symbol, shares, part)))
-    if not asked.account.held(symbol):
+    if not asked.account.shares_of(symbol):
         raise Refusal(404, f"position does not exist: {symbol}", 40410000)
     return JSONResponse(forms.position_json(symbol, asked.account.holdings[symbol], asked.account, asked.exchange))
 
@@ -336,7 +336,7 @@ async def close_all(asked: Asked) -> Response:
 async def assets(asked: Asked) -> Response:
     listed = asked.request.query_params.get("asset_class", "us_equity") == "us_equity"
     prices = asked.exchange.prices
-    return JSONResponse([forms.asset_json(s, prices) for s in prices.listed()] if listed else [])
+    return JSONResponse([forms.asset_json(s, prices) for s in prices.bars.columns] if listed else [])
 
 
 async def one_asset(asked: Asked) -> Response:
@@ -405,7 +405,7 @@ def _whole(request: Request, name: str, default: int, most: int) -> int:
 
 def _symbol(exchange: Exchange, given: str) -> str:
     """Return the symbol of a name or asset id. Raises Refusal."""
-    listed = exchange.prices.listed()
+    listed = exchange.prices.bars.columns
     found = next((s for s in listed if given.upper() == s or given == forms.asset_id(s)), None)
     if found is None:
         raise Refusal(404, f"asset not found for {given}", 40410000)

@@ -167,7 +167,7 @@ def _read(entry: str | Fields) -> tuple[int, str, Fields]:
         raise UsageError(f"a script's entry named {len(given)} faults", mend='{"at": …, "halt": {"symbol": "SPY"}}')
     ((name, fields),) = given.items()
     number = "seconds" if name in SECONDS else "chance"
-    return at, _known(name), fields if isinstance(fields, Mapping) else {number: fields}
+    return at, _check_name(name), fields if isinstance(fields, Mapping) else {number: fields}
 
 
 def _read_line(line: str) -> tuple[int, str, Fields]:
@@ -181,7 +181,7 @@ def _read_line(line: str) -> tuple[int, str, Fields]:
     if not words:
         raise UsageError(f'"{line}" names no fault', mend="write e.g. halt SPY")
     name, _, value = words[0].partition("=")
-    number = "seconds" if _known(name) in SECONDS else "chance"
+    number = "seconds" if _check_name(name) in SECONDS else "chance"
     plain = [word for word in words[1:] if "=" not in word]
     places = DEEDS[name].words if name in DEEDS else SUBJECTS.get(name, (number,))
     if len(plain) > len(places):
@@ -190,7 +190,7 @@ def _read_line(line: str) -> tuple[int, str, Fields]:
     return at, name, {**dict(zip(places, plain, strict=False)), **named, **({number: value} if value else {})}
 
 
-def _known(name: str) -> str:
+def _check_name(name: str) -> str:
     if name not in DEEDS and name not in FAULTS:
         every = (*FAULTS, *DEEDS)
         raise UsageError(f'no fault "{name}"{did_you_mean(name, every)}', mend=f"one of {', '.join(every)}")

@@ -233,7 +233,7 @@ def _refusing(
     async def answer(request: Request) -> Response:
         try:
             if journal is not None:
-                await journal.asked(request)
+                await journal.note_request(request)
             return await handler(request)
         except Refusal as error:
             return JSONResponse({"message": error.message}, error.status)

@@ -69,7 +69,7 @@ async def _trade_updates(wire: Wire, line: Line) -> None:
             action = asked.get("action")
             if action in ("authenticate", "auth"):
                 keys = asked.get("data") or {"key_id": asked.get("key"), "secret_key": asked.get("secret")}
-                line.account = _known(wire, keys.get("key_id"), keys.get("secret_key"))
+                line.account = _find_account(wire, keys.get("key_id"), keys.get("secret_key"))
                 status = "unauthorized" if line.account is None else "authorized"
                 send("authorization", {"status": status, "action": "authenticate"})
             elif action == "listen" and line.account is not None:
@@ -118,7 +118,7 @@ async def _market_data(wire: Wire, line: Line) -> None:
             asked = _unpack(await _receive(line.socket))
             action = asked.get("action")
             if action == "auth":
-                known = _known(wire, asked.get("key"), asked.get("secret")) is not None
+                known = _find_account(wire, asked.get("key"), asked.get("secret")) is not None
                 send(
                     {"T": "success", "msg": "authenticated"}
                     if known
@@ -164,10 +164,12 @@ def _messages(wire: Wire, t: int, wanted: dict[str, set[str]]) -> list[Message]:
             "vw": c,
             "t": _stamp(at),
         }
-        if _asked(wanted["dailyBars" if daily else "bars"], symbol) or (daily and _asked(wanted["bars"], symbol)):
+        if _is_subscribed(wanted["dailyBars" if daily else "bars"], symbol) or (
+            daily and _is_subscribed(wanted["bars"], symbol)
+        ):
             found.append({"T": "d" if daily else "b", **bar})
         closes, price = int(bars.closes_at[t]), c
-        if _asked(wanted["trades"], symbol):
+        if _is_subscribed(wanted["trades"], symbol):
             found.append(
                 {
                     "T": "t",
@@ -182,7 +184,7 @@ def _messages(wire: Wire, t: int, wanted: dict[str, set[str]]) -> list[Message]:
                 }
             )
         quote = prices.quote(symbol, closes)
-        if quote is not None and _asked(wanted["quotes"], symbol):
+        if quote is not None and _is_subscribed(wanted["quotes"], symbol):
             found.append(
                 {
                     "T": "q", "S": symbol, "ax": "V", "ap": quote[2], "as": 1, "bx": "V", "bp": quote[1], "bs": 1,
@@ -192,7 +194,7 @@ def _messages(wire: Wire, t: int, wanted: dict[str, set[str]]) -> list[Message]:
     return found
 
 
-def _asked(symbols: set[str], symbol: str) -> bool:
+def _is_subscribed(symbols: set[str], symbol: str) -> bool:
     return symbol in symbols or "*" in symbols
 
 
@@ -200,7 +202,7 @@ def _stamp(at: int) -> msgpack.Timestamp:
     return msgpack.Timestamp(*divmod(at, 1_000_000_000))
 
 
-def _known(wire: Wire, key: object, secret: object) -> PaperAccount | None:
+def _find_account(wire: Wire, key: object, secret: object) -> PaperAccount | None:
     try:
         return wire.exchange.account(str(key or ""), str(secret or ""), "/stream")
     except Refusal:

@@ -52,7 +52,7 @@ def alpaca_source(
     wanted = alpaca.Wanted(False, None if frequency == DAILY else step_of(frequency) // MINUTE, feed)
     pair = (keys.key, keys.secret)
 
-    def limited(ask: Callable[[], T]) -> T:
+    def ask_within(ask: Callable[[], T]) -> T:
         try:
             return within(WHOLE_S, ask)
         except TimeoutError:
@@ -61,12 +61,12 @@ def alpaca_source(
     def again(ask: Callable[[], T]) -> T:
         for attempt in range(patience.attempts - 1):
             try:
-                return limited(ask)
+                return ask_within(ask)
             except (AccessError, UnendingError):
                 raise
             except (BrokerError, DataError):
                 time.sleep(patience.backoff_s * 2.0**attempt)
-        return limited(ask)
+        return ask_within(ask)
 
     def bars(symbols: Sequence[str], first: date, last: date) -> Sequence[BarTable]:
         def one(symbol: str) -> list[BarTable]:

@@ -205,7 +205,7 @@ class AlpacaAccount:
 
     async def find(self, client_order_id: str) -> OrderReport | None:
         """Return the order of that id, or the one that took its place; None where the broker has none."""
-        placed = await self._placed(client_order_id)
+        placed = await self._find_placed(client_order_id)
         if placed is None:
             return self._rejected.get(client_order_id)
         ticket = self.ticket_of(client_order_id)
@@ -231,7 +231,7 @@ class AlpacaAccount:
 
     async def cancel(self, client_order_id: str) -> OrderReport:
         """Withdraw an order of our own. Returns it as it ended, when that is confirmed."""
-        placed = await self._placed(client_order_id)
+        placed = await self._find_placed(client_order_id)
         if placed is None:
             raise BrokerError(f"{self.name} has no order {client_order_id} to cancel")
         if self._is_external(placed):
@@ -262,7 +262,7 @@ class AlpacaAccount:
             placed = await self._look_up(client_order_id, error)
         except RejectedError as error:
             # An earlier attempt may have taken the id: status 422, in whatever words.
-            found = await self._placed(client_order_id) if error.status == 422 else None
+            found = await self._find_placed(client_order_id) if error.status == 422 else None
             if found is None:
                 self._refused.add(client_order_id)
                 raise
@@ -282,7 +282,7 @@ class AlpacaAccount:
         """Find out what became of an order whose answer never came: it may still be on its way."""
         wait = self.patience.backoff_s / 4
         while True:
-            found = await self._placed(client_order_id)
+            found = await self._find_placed(client_order_id)
             if found is not None:
                 return found
             if wait > self.patience.backoff_s:
@@ -290,7 +290,7 @@ class AlpacaAccount:
             await self._sleep(wait)
             wait *= 2.0
 
-    async def _placed(self, client_order_id: str) -> PlacedOrder | None:
+    async def _find_placed(self, client_order_id: str) -> PlacedOrder | None:
         try:
             body = await self._line.ask(self._client.get_order_by_client_id, client_order_id)
         except RejectedError as error:
@@ -487,11 +487,11 @@ class AlpacaAccount:
             since, known = (await self.clock()).now, {one.id: one for one in await self._open_orders()}
             async with stream.running():
                 while True:
-                    told = await stream.changed(self.patience.poll_s)
+                    told = await stream.wait_for_change(self.patience.poll_s)
                     news, since = await self._changes(known, since)
                     for one in news:
                         yield await self._report(one)
-                    if news and not told and not await stream.changed(self.patience.backoff_s):
+                    if news and not told and not await stream.wait_for_change(self.patience.backoff_s):
                         await stream.reconnect()
         finally:
             self.stream = None

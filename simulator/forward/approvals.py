@@ -78,10 +78,10 @@ class Staged:
 
     def worth(self, price: float) -> float:
         """Return the signed dollars of the position after the order; what is ordered is paid at its limit."""
-        ordered = self.notional if self.quantity is None else self.quantity * self.paid(price)
+        ordered = self.notional if self.quantity is None else self.quantity * self.price_paid(price)
         return self.held * price + (ordered or 0.0)
 
-    def paid(self, price: float) -> float:
+    def price_paid(self, price: float) -> float:
         """Return the price that is reckoned with while the market is at `price`: a buy is paid its limit at most, a
         sale brings its limit at least, and the market's price where that is more."""
         if self.limit is None:
@@ -173,7 +173,7 @@ def fold(known: Mapping[str, Approval], stored: Iterable[Stored]) -> dict[str, A
             continue
         given = from_json(one.event.payload)
         if state == "waiting":
-            found[str(given["id"])] = replace(_asked(one.run_id, given), position=one.position)
+            found[str(given["id"])] = replace(_parse_approval(one.run_id, given), position=one.position)
         elif (before := found.get(str(given["id"]))) is not None:
             sizes = _sizes(given["sizes"]) if given.get("sizes") else before.sizes
             found[before.id] = replace(
@@ -199,7 +199,7 @@ def _sizes(given: Mapping[str, Any]) -> dict[str, Staged]:
     return {name: _staged.validate_python(one) for name, one in given.items()}
 
 
-def _asked(run: str, given: Mapping[str, Any]) -> Approval:
+def _parse_approval(run: str, given: Mapping[str, Any]) -> Approval:
     lists: dict[str, Any] = {name: tuple(given[name]) for name in ("thesis", "reviews", "kill_shots", "rules")}
     named = ("id", "symbol", "decided_at", "point", "deadline", "version", "price_then", "dissent")
     plain: dict[str, Any] = {name: given[name] for name in named}
@@ -334,7 +334,7 @@ def _answer_run(store: Store, run: str, answers: Sequence[Answer]) -> dict[str, 
 
     def make(stored: list[Stored]) -> list[Event]:
         known = fold({}, stored)
-        made = {one.id: _answered(one, known, now) for one in answers}
+        made = {one.id: _apply_answer(one, known, now) for one in answers}
         decided = {one.decided_at for one in made.values()}
         trades = [made.get(one.id, one) for one in known.values() if one.decided_at in decided]
         for one, it in ((one, made[one.id]) for one in answers if made[one.id].state == "approved"):
@@ -347,7 +347,7 @@ def _answer_run(store: Store, run: str, answers: Sequence[Answer]) -> dict[str, 
     return fold({}, store.append_after_reading(run, tuple(KINDS), make))
 
 
-def _answered(given: Answer, known: Mapping[str, Approval], now: datetime | None) -> Approval:
+def _apply_answer(given: Answer, known: Mapping[str, Approval], now: datetime | None) -> Approval:
     """Return a trade as it stands after the answer. Raises StaleError, UsageError."""
     found = known.get(given.id)
     if found is None:
@@ -436,7 +436,7 @@ def forbids(staged: Staged, price: float | None, beside: Mapping[str, float] | N
         return f"the price {at:g} is beyond the stop {staged.stop:g}"
     if staged.take_profit is not None and (staged.take_profit - at) * side <= 0.0:
         return f"the price {at:g} is beyond the target {staged.take_profit:g}"
-    worth = staged.notional or abs(shares or 0.0) * staged.paid(price)
+    worth = staged.notional or abs(shares or 0.0) * staged.price_paid(price)
     if worth < LEAST_DOLLARS:
         return "less than a dollar"
     if worth + abs(staged.held) * price > staged.most * 1.02:  # prices have moved since it was sized

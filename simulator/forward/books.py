@@ -111,7 +111,7 @@ class Books:
         foreign = {fill.symbol: fill.price for fill in fills if fill.symbol not in bars.symbols}
         foreign |= dict.fromkeys(set(self.shares) - set(bars.symbols) - set(foreign), 0.0)
         marks = {symbol: self.opening_marks.get(symbol, 0.0) for symbol in bars.symbols}
-        account = Account.opened(self.cash, {**marks, **foreign})
+        account = Account.open(self.cash, {**marks, **foreign})
         for symbol, shares in self.shares.items():
             account.positions[symbol].shares = shares
         ahead = sorted((day_number(one.session), one.symbol, one.ratio) for one in splits)

@@ -34,14 +34,14 @@ def day_row(trader: Trader, known: Known, session: date, account: Book | None) -
     equity = before = trader.books.equity
     weights: dict[str, float] = {}
     for t, step in enumerate(trader.books.by_bar(bars, fills, known.splits)):
-        whole = _added(whole, step)
+        whole = _add_step(whole, step)
         if t == len(bars):
             break
         if bars.session_of[t] == number:
             at = moment(int(bars.opens_at[t])).astimezone(NEW_YORK).isoformat()
             overnight = _overnight(known) if t == 0 else {}
             held.append({"at": at, "weights": weights, "moves": _moves(known, t), "overnight": overnight})
-            accrued = _added(accrued, step)
+            accrued = _add_step(accrued, step)
         elif bars.session_of[t] < number:
             before = step.account.equity
         equity = step.account.equity
@@ -78,7 +78,7 @@ def find_late(at: datetime, decided_at: datetime, now: datetime, traders: Sequen
     return f"decided at {decided:%H:%M:%S}, sent at {sent:%H:%M:%S %Z}, after the open; orders: {count}"
 
 
-def _added(so_far: Accruals, step: Step) -> Accruals:
+def _add_step(so_far: Accruals, step: Step) -> Accruals:
     return Accruals(*(getattr(so_far, one.name) + getattr(step, one.name) for one in fields(Accruals)))
 
 

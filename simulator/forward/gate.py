@@ -37,7 +37,7 @@ class Gated:
             raise DeniedError(why)
         return await self.broker.submit(ticket)
 
-    def held(self, intent: Intent, tickets: Sequence[Ticket]) -> frozenset[str]:
+    def find_held_back(self, intent: Intent, tickets: Sequence[Ticket]) -> frozenset[str]:
         return frozenset() if self.hold is None else self.hold(intent, tickets)
 
     async def find(self, client_order_id: str) -> OrderReport | None:

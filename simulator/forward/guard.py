@@ -103,7 +103,7 @@ class Guard:
         return lasts
 
     async def _protect(self, symbol: str, wanted: Protection, now: datetime, put: Put, tell: Tell) -> None:
-        name, parts = self.state.origin.account, wanted.left(self.state.shares[symbol])
+        name, parts = self.state.origin.account, wanted.parts_left(self.state.shares[symbol])
         at_work = [key for key in self.state.open_ids if self.state.tickets[key].symbol == symbol]
         try:
             covered = await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id, parts)

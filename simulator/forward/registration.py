@@ -203,7 +203,7 @@ def read_registration(path: Path) -> Registration:
     try:
         content: dict[str, Any] = json.loads(read_text(path))
         given = {name: content[name] for name in (one.name for one in fields(Registration)) if name in content}
-        found = Registration(**_typed(given))
+        found = Registration(**_parse_fields(given))
         sound = content["digest"] == found.digest and content["id"] == found.id
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"no registration can be read ({error})", where=str(path), mend=MEND) from None
@@ -243,7 +243,7 @@ def find_folder(reports: Path, name: str = "last") -> Path:
     return fits[-1]
 
 
-def _typed(given: dict[str, Any]) -> dict[str, Any]:
+def _parse_fields(given: dict[str, Any]) -> dict[str, Any]:
     """Fields as JSON has them, in their types."""
     prior = given["prior"]
     return {

@@ -120,7 +120,9 @@ class Staging:
             found |= dict.fromkeys(keys, (name, staged))
         return found
 
-    def _judged(self, trader: Trader, intent: Intent, trades: Mapping[str, Staged], book: Book) -> dict[str, Staged]:
+    def _measure_room(
+        self, trader: Trader, intent: Intent, trades: Mapping[str, Staged], book: Book
+    ) -> dict[str, Staged]:
         """Return orders by symbol with the room that `book`, which is read now or was when they were planned, has for
         them once what never waits is done."""
         tickets, marks = compile_orders(intent, trader.state.origin, trader.state.profile), intent.book.marks
@@ -203,7 +205,7 @@ class Staging:
                 continue
             mine = found.sizes.get(trader.name)
             if mine is not None and found.changes and mine.terms != staged.terms:
-                intent = _changed(intent, symbol, staged, mine)
+                intent = _change_order(intent, symbol, staged, mine)
                 trader.record_intent(intent, record, approval=found.id, version=found.version)
                 staged = mine
             if mine is None or mine.terms != staged.terms:
@@ -212,7 +214,7 @@ class Staging:
             if trader.state.tickets[keys[0]].at_open and not is_open:
                 continue  # it is looked at when its turn comes
             quote = (await quotes([symbol])).get(symbol) if quotes and is_open else None
-            judged = self._judged(trader, intent, {symbol: mine}, await trader.broker.account())[symbol]
+            judged = self._measure_room(trader, intent, {symbol: mine}, await trader.broker.account())[symbol]
             price = found.price_then if quote is None else quote.price
             if why := forbids(judged, price, beside(found, trader.name, self.known.values())):
                 give_up(keys, why)
@@ -239,7 +241,7 @@ class Staging:
                 tickets[key].symbol: it for key, it in unsent.items() if not self._is_approved(it[0], trader, it[1])
             }
             orders = {symbol: staged for symbol, (_, staged) in trades.items()}
-            for symbol, staged in self._judged(trader, intent, orders, intent.book).items():
+            for symbol, staged in self._measure_room(trader, intent, orders, intent.book).items():
                 others = {one: it.worth(intent.book.marks.get(one, 0.0)) for one, it in orders.items() if one != symbol}
                 why = forbids(staged, intent.book.marks.get(symbol) or None, others)
                 held.setdefault(trades[symbol][0], {})[trader.name] = replace(staged, blocked=why)
@@ -295,7 +297,7 @@ def _decided_at(intent: Intent) -> str:
     return intent.decision.as_of.astimezone(NEW_YORK).isoformat()
 
 
-def _changed(intent: Intent, symbol: str, staged: Staged, new: Staged) -> Intent:
+def _change_order(intent: Intent, symbol: str, staged: Staged, new: Staged) -> Intent:
     """Return `intent` with the order on `symbol` as it was approved; what it closes before stays."""
     orders = []
     for order in intent.orders:

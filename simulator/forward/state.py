@@ -41,11 +41,11 @@ class Protection:
     taken: float = 0.0
     """Shares that have left at the prices of `exits` so far."""
 
-    def left(self, held: float) -> Parts:
+    def parts_left(self, held: float) -> Parts:
         """Return what leaves of the `held` shares before the rest does at `take_profit`."""
         return parts_left(self.exits, held, self.taken)
 
-    def divided(self, ratio: float, long: bool) -> Protection:
+    def divide(self, ratio: float, long: bool) -> Protection:
         """Return it after a split, under an id of its own: on the tick of the new prices, never to a worse one."""
         prices = (self.stop, self.take_profit)
         stop, take = (None if one is None else on_tick(one / ratio, long) for one in prices)
@@ -163,7 +163,7 @@ class State:
         asked = ticket is not None and (ticket.quantity is None or ticket.quantity > 0.0) == (fill.quantity > 0.0)
         guard = self.protection.get(fill.symbol)
         if guard is not None and not asked and before * fill.quantity < 0.0:
-            take = next_price(guard.left(before), price_or_nan(guard.take_profit))
+            take = next_price(guard.parts_left(before), price_or_nan(guard.take_profit))
             if (fill.price - take) * before >= 0.0:  # a target fills at its price or better
                 taken = guard.taken + abs(fill.quantity) if fill.client_order_id else guard.taken
                 self.protection[fill.symbol] = replace(guard, taken=taken if guard.exits else 0.0)
@@ -217,5 +217,5 @@ class State:
             self.shares[symbol] = round((self.shares[symbol] - new) * ratio + new, 9)
         guard = self.protection.get(symbol)
         if guard is not None and self._decided.get(guard.id, 0) < instant(session_hours(morning)[1]):
-            self.protection[symbol] = self.protection[symbol].divided(ratio, self.shares.get(symbol, 0.0) > 0.0)
+            self.protection[symbol] = self.protection[symbol].divide(ratio, self.shares.get(symbol, 0.0) > 0.0)
             self._protecting.add(self.protection[symbol].id)

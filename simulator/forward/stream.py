@@ -56,7 +56,7 @@ class TradeStream:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def changed(self, within_s: float) -> bool:
+    async def wait_for_change(self, within_s: float) -> bool:
         """Return True as soon as something may have changed, False where nothing was told in that time."""
         try:
             async with asyncio.timeout(

@@ -184,7 +184,7 @@ class Trader:
                 ticket = self.state.tickets.get(key)
                 tell("order refused", f"{ticket.symbol if ticket else 'exits'}: {why}", self.name)
         self.execution_open = not done.done
-        held = gate.held(done.intent, done.waiting)
+        held = gate.find_held_back(done.intent, done.waiting)
         waits = {one.symbol for one in done.waiting if one.client_order_id not in held} | set(done.unprotected)
         bare = [key for key in done.orders if self.state.tickets[key].order_class == "simple"]
         trades = {done.orders[key].symbol for key in bare if done.orders[key].status == "open"}
@@ -291,7 +291,7 @@ class Trader:
             if symbol in self.guard.doubted:
                 continue
             try:
-                parts = wanted.left(self.state.shares.get(symbol, 0.0))
+                parts = wanted.parts_left(self.state.shares.get(symbol, 0.0))
                 await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id, parts)
             except (DeniedError, RejectedError) as error:
                 tell("position unprotected", f"{symbol}, as the loop ends: {error.found}", self.name)

@@ -197,7 +197,7 @@ class BatchAsker(Rounds):
     ) -> list[ChatRequest]:
         """The oldest dates' questions that the money is there for; the first whatever it costs, so that the budget says
         so."""
-        left = self.budget.left()
+        left = self.budget.dollars_left()
         taken: list[ChatRequest] = []
         for one in sorted(requests, key=lambda asked: asked.purpose.get("session", "")):
             left -= dollars[one.key][0]

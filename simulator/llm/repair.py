@@ -107,7 +107,7 @@ def _verify_rows(store: Store, folder: Path, repair: bool) -> Verification:
 def _check_rows(store: Store, rows: list[tuple[Any, ...]]) -> tuple[int, list[tuple[int, BadEntry]]]:
     """Return the number of sound rows, and the bad ones with their numbers."""
     bad = []
-    for row in map(store.checked, rows):
+    for row in map(store.check, rows):
         try:
             _check_entry(row.key, row.blob)
         except ValueError as error:
@@ -161,15 +161,12 @@ def _quarantine(store: Store, bad: list[tuple[int, BadEntry]], target: Path) -> 
             names = [column[0] for column in cursor.description]
             for row in cursor:
                 line = {"reason": entry.reason, "row": dict(zip(names, row, strict=True))}
-                out.write(json.dumps(line, sort_keys=True, default=_encode) + "\n")
+                text = json.dumps(line, sort_keys=True, default=lambda raw: {"base64": base64.b64encode(raw).decode()})
+                out.write(f"{text}\n")
         out.flush()
         os.fsync(out.fileno())
     for rowid, _ in bad:
         store.sql("DELETE FROM Cache WHERE rowid = ?", (rowid,))
-
-
-def _encode(value: bytes) -> dict[str, str]:
-    return {"base64": base64.b64encode(value).decode()}
 
 
 def _printable(key: Any) -> str:

@@ -163,16 +163,16 @@ class Store(diskcache.Cache):  # type: ignore[misc]
         self, where: str = "1", values: tuple[Any, ...] = (), order: str = "key, raw", most: int = -1
     ) -> Iterator[StoredRow]:
         """Rows, refused ones among them. Those written meanwhile may or may not be seen."""
-        return map(self.checked, self.raw_rows(where, values, order, most))
+        return map(self.check, self.raw_rows(where, values, order, most))
 
     def raw_rows(
         self, where: str = "1", values: tuple[str, ...] = (), order: str = "key, raw", most: int = -1
     ) -> sqlite3.Cursor:
-        """Rows as they stand, for `checked`."""
+        """Rows as they stand, for `check`."""
         columns = "rowid, tag, key, raw, expire_time, mode, filename, value"
         return self.sql(f"SELECT {columns} FROM Cache WHERE {where} ORDER BY {order} LIMIT ?", (*values, most))
 
-    def checked(self, row: tuple[Any, ...]) -> StoredRow:
+    def check(self, row: tuple[Any, ...]) -> StoredRow:
         """Return a row of `raw_rows` with its bytes, or why they were refused."""
         rowid, tag, key, *rest = row
         try:

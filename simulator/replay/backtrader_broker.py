@@ -53,7 +53,7 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.bars, self.clock, self.feeds, self.rules, self.opening_marks = bars, clock, feeds, rules, opening_marks
-        opened = Account.opened(cash, dict(zip(bars.symbols, opening_marks.tolist(), strict=True)))
+        opened = Account.open(cash, dict(zip(bars.symbols, opening_marks.tolist(), strict=True)))
         self.account = opened if entry is None else entry.account
         self.first_id = 0 if entry is None else entry.orders
         self.session_before = None if entry is None else entry.session

@@ -101,7 +101,7 @@ def replay_tape(
     bars: Bars, tape: Tape, rules: ExecutionRules, cash: float, opening_marks: Floats | None = None
 ) -> Ledger:
     """Play the recorded decisions of `tape`, whose symbols must be those of `bars`, as :func:`replay` does."""
-    tape = tape.aligned(bars.symbols)
+    tape = tape.align(bars.symbols)
 
     def decide(k: int, broker: ImmediateBroker) -> None:
         place(tape.decision(k), broker, rules)

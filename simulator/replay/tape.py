@@ -102,7 +102,7 @@ class Tape:
         at = np.array([instant(d.as_of) for d in decisions], dtype=np.int64)
         return cls(at, tuple(symbols), **cells, exits=exits)
 
-    def aligned(self, symbols: Sequence[str]) -> Tape:
+    def align(self, symbols: Sequence[str]) -> Tape:
         """This tape; raises UsageError when its symbols are not exactly `symbols`."""
         if self.symbols != tuple(symbols):
             raise UsageError(f"the tape is for {', '.join(self.symbols)}, the bars for {', '.join(symbols)}")
@@ -111,9 +111,9 @@ class Tape:
     def between(self, due: NDArray[np.intp], first: int, end: int) -> Tape:
         """The decisions whose bar, of `due` (K,), is `first` or a later one before `end`."""
         kept = (due >= first) & (due < end)
-        return self.kept(kept, self.instants[kept])
+        return self.select(kept, self.instants[kept])
 
-    def shifted(self, bars: Bars, steps: int) -> Tape:
+    def shift(self, bars: Bars, steps: int) -> Tape:
         """The same targets carried out `steps` bars later (earlier if negative) than they would be on `bars`.
 
         How the execution toggles are made: -1 fills at the open of the very bar a decision knew the close of, which
@@ -121,9 +121,9 @@ class Tape:
         """
         due = due_at(bars, self.instants) + steps
         kept = (due >= 0) & (due < len(bars)) & (due - steps < len(bars))
-        return self.kept(kept, bars.opens_at[due[kept]])
+        return self.select(kept, bars.opens_at[due[kept]])
 
-    def kept(self, which: NDArray[np.bool_], instants: Instants) -> Tape:
+    def select(self, which: NDArray[np.bool_], instants: Instants) -> Tape:
         """Return the decisions for which `which` (K,) is True, made at `instants`, none of which waits."""
         cells = {name: getattr(self, name)[which] for name in ("weight", *PRICES)}
         return Tape(instants, self.symbols, **cells, exits=None if self.exits is None else self.exits[which])

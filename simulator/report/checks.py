@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,9 +161,11 @@ def _row(figure: FigureRecord) -> Row:
     return Row(figure["name"], cells, figure["note"] or "")
 
 
-def _slope(value: object) -> str:
-    return ratio(value, 4, sign=True)
-
-
-FORMATS = {"a year": signed_percent, "return": signed_percent, "share": rough_percent, "slope": _slope, "count": whole}
+FORMATS: Mapping[str, Callable[[object], str]] = {
+    "a year": signed_percent,
+    "return": signed_percent,
+    "share": rough_percent,
+    "slope": partial(ratio, digits=4, sign=True),
+    "count": whole,
+}
 """Formats of figures by unit; Sharpe ratios and what is new as plain numbers."""

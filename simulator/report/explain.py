@@ -22,7 +22,6 @@ from simulator.council.records import (
     council_record,
 )
 from simulator.evidence.members import OFFLINE, describe_model
-from simulator.evidence.records import TargetRow
 from simulator.number_format import (
     cents,
     counted,
@@ -85,16 +84,12 @@ def _list_targets(found: Explanation) -> Iterator[str]:
         allowed = found.decision["allowed"].get(target["symbol"], target["weight"])
         cut = "" if allowed == target["weight"] else f", allowed {signed_percent(allowed)}"
         reason = f": {target['reason']}" if target.get("reason") else ""
-        yield f"{target['symbol']} {signed_percent(target['weight'])}{cut}{_prices(target)}{reason}"
+        prices = f" ({', '.join(named)})" if (named := describe_prices(target)) else ""
+        yield f"{target['symbol']} {signed_percent(target['weight'])}{cut}{prices}{reason}"
     for cut in found.decision["cuts"]:
         yield f"cut: {cut}"
     if not found.decision["targets"]:
         yield "nothing new: positions stay as they are"
-
-
-def _prices(target: TargetRow) -> str:
-    named = describe_prices(target)
-    return f" ({', '.join(named)})" if named else ""
 
 
 def _outcome(found: Explanation) -> Iterator[str]:

@@ -103,13 +103,9 @@ def tabulate_differences(found: PairedDifference) -> Table:
         make_row(f"Sharpe, {name}", (Cell(ratio(found.values[key]), found.reasons.get(key, "")),))
         for name, key in ((found.a, "sharpe_a"), (found.b, "sharpe_b"))
     ]
-    rows = [_figure(metric, found.values, found.reasons) for metric in DIFFERENCE]
+    rows = [Row(metric.name, (metric.cell(found.values, found.reasons),), metric.help) for metric in DIFFERENCE]
     rows[0] = replace(rows[0], hint=f"{found.a} less {found.b}")
     return make_table("Difference", [Column("")], [*alone, *rows], reasons="inline", css="results")
-
-
-def _figure(metric: Metric, values: Mapping[str, float | None], reasons: Mapping[str, str]) -> Row:
-    return Row(metric.name, (metric.cell(values, reasons),), metric.help)
 
 
 def write_difference_headline(found: PairedDifference) -> str:

@@ -81,7 +81,7 @@ class Forecast:
     clock: Callable[[], float] = time.monotonic
     _begun: float | None = field(default=None, init=False)
 
-    def expected(self) -> tuple[float, float] | None:
+    def estimate(self) -> tuple[float, float] | None:
         """(dollars of the whole run, seconds left), None before the first `FEWEST` real calls."""
         asked = self.gateway.asked
         if self._begun is None:

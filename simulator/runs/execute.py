@@ -261,7 +261,7 @@ def _ticking(progress: Callable[[RunProgress], None], gateway: Gateway, question
     forecast = Forecast(gateway, questions)
 
     def report(stage: str, done: int, total: int, session: str) -> None:
-        usd, seconds = (forecast.expected() if stage == "ask" else None) or (None, None)
+        usd, seconds = (forecast.estimate() if stage == "ask" else None) or (None, None)
         asked, cached, spent = gateway.asked, gateway.cached, gateway.cost_usd
         note = gateway.rounds.describe() if gateway.rounds and stage == "ask" else ""
         progress(RunProgress(stage, done, total, session, asked, cached, spent, usd, seconds, note))

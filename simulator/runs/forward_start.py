@@ -297,7 +297,7 @@ class Loop:
             return await ask_broker(leading.clock, lambda why: watch.doubt_clock(why))
 
         poll_s, rehearsed = self.settings.poll_s, self.url is not None
-        clock = BrokerClock(ask_time, lambda now: watch.look(now), poll_s, hints.changed, rehearsed=rehearsed)
+        clock = BrokerClock(ask_time, lambda now: watch.look(now), poll_s, hints.wait_for_change, rehearsed=rehearsed)
         frequency = str(test.terms.get("bars", DAILY))
         news = self.settings.news == "broker"
         source = alpaca_source(self.keys[leading.name], self.url, patience, frequency, self.settings.bars_feed, news)
@@ -393,7 +393,7 @@ class Hints:
         self._accounts = accounts
         self._changed = asyncio.Event()
 
-    async def changed(self, within_s: float) -> bool:
+    async def wait_for_change(self, within_s: float) -> bool:
         """Return True as soon as something may have changed, False where nothing was told in that time."""
         try:
             await asyncio.wait_for(self._changed.wait(), within_s)

@@ -113,7 +113,7 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
         mode=spec.mode,
         estimate_usd=estimate,
         limiter=FirstAhead(
-            FairQueue(limits, budget, estimate, charges.untried, charges.at_worst), charges.prices.discounts
+            FairQueue(limits, budget, estimate, charges.find_untried, charges.at_worst), charges.prices.discounts
         ),
         journal=journal,
     )

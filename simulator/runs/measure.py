@@ -115,7 +115,7 @@ def cost_sensitivity(
     """Return the same decisions filled at 0, 1, 2 and 5 times the costs."""
     rows: list[CostRow] = []
     for multiple in COST_MULTIPLES:
-        ledger = kernel.replay_tape(inputs.traded, tape, rules.scaled(multiple), cash, inputs.opening_marks)
+        ledger = kernel.replay_tape(inputs.traded, tape, rules.scale(multiple), cash, inputs.opening_marks)
         paid = fsum((ledger.fill_rows["slippage"] + ledger.fill_rows["commission"]).tolist())
         rows.append({"multiple": multiple, "costs_paid": paid, "metrics": dict(account(ledger, cash, free).values)})
     return rows

@@ -60,7 +60,7 @@ def check_replicates(strategy: Strategy[Any], replicates: int) -> None:
 
 def replicate_of(strategy: Strategy[Any], number: int) -> Strategy[Any]:
     """Return the strategy that puts its questions for the answers of that number; 0 is `strategy` itself."""
-    return strategy.replicated(number) if number and isinstance(strategy, Replicable) else strategy
+    return strategy.for_replicate(number) if number and isinstance(strategy, Replicable) else strategy
 
 
 def _part(progress: Progress | None, number: int, replicates: int) -> Progress | None:

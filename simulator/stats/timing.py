@@ -12,10 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
-from simulator.numerics import dot
 from simulator.stats.series import Floats, Undefined, as_matrix
-
-DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -56,32 +53,6 @@ def circular_shifts(positions: ArrayLike, returns: ArrayLike) -> Timing | Undefi
     return _against(float(np.sum(held * r)) / len(held), every[1:])
 
 
-def random_entries(
-    positions: ArrayLike, returns: ArrayLike, *, draws: int = DRAWS, seed: int = 0
-) -> Timing | Undefined:
-    """Test against the same spells in the market, in random order and with random gaps between them.
-
-    Every replicate has the exposure, the holding times and the number of entries of the strategy. One column of
-    positions only. Undefined when the strategy is always or never in the market.
-    """
-    held, r = _pair(positions, returns)
-    if held.shape[1] != 1:
-        raise DataError(f"{held.shape[1]} columns of positions, one is needed", mend="test one symbol at a time")
-    path = held[:, 0]
-    spells = _spells(path)
-    flat = int(np.sum(path == 0.0))
-    slack = flat - (len(spells) - 1)
-    if not spells or slack <= 0:
-        return Undefined(
-            "the strategy was never in the market" if not spells else "there is no room to enter elsewhere"
-        )
-    rng = np.random.default_rng(seed)
-    null = np.empty(draws)
-    for draw in range(draws):
-        null[draw] = dot(_lay_out([spells[i] for i in rng.permutation(len(spells))], slack, rng, len(path)), r[:, 0])
-    return _against(dot(path, r[:, 0]) / len(path), null / len(path))
-
-
 def _pair(positions: ArrayLike, returns: ArrayLike) -> tuple[Floats, Floats]:
     held, r = as_matrix(positions, "positions"), as_matrix(returns)
     if held.shape != r.shape:
@@ -100,21 +71,3 @@ def _against(observed: float, null: Floats) -> Timing:
         null_sd=float(null.std()),
         size=null.size,
     )
-
-
-def _spells(path: Floats) -> list[Floats]:
-    inside = np.concatenate(([False], path != 0.0, [False])).astype(np.int8)
-    edges = np.flatnonzero(np.diff(inside))
-    return [path[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def _lay_out(spells: list[Floats], slack: int, rng: np.random.Generator, sessions: int) -> Floats:
-    """Spells laid out with at least one flat session between them, the remaining ones spread evenly at random."""
-    bars = np.sort(rng.choice(slack + len(spells), size=len(spells), replace=False)) - np.arange(len(spells))
-    path = np.zeros(sessions)
-    used = 0
-    for index, (spell, gap) in enumerate(zip(spells, bars, strict=True)):
-        start = used + index + int(gap)
-        path[start : start + len(spell)] = spell
-        used += len(spell)
-    return path

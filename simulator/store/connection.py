@@ -90,7 +90,9 @@ def connect(url: URL) -> Engine:
         # The driver would begin late, as a reader, and leave CREATE TABLE outside of transactions: it is set to begin
         # nothing, and BEGIN is sent here.
         event.listen(engine, "connect", lambda driver, _record: setattr(driver, "isolation_level", None))
-        event.listen(engine, "begin", _begin)
+        event.listen(
+            engine, "begin", lambda db: db.exec_driver_sql(f"BEGIN {db.get_execution_options().get('begin', '')}")
+        )
     return engine
 
 
@@ -121,10 +123,6 @@ def _parse(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return Unreadable(text)
-
-
-def _begin(db: Connection) -> None:
-    db.exec_driver_sql(f"BEGIN {db.get_execution_options().get('begin', '')}")
 
 
 @contextmanager

@@ -82,12 +82,12 @@ def _ask(
         ahead = asking.loop.run(prefetch(council, staged, report, kept))
         asking.drain(None if ahead.stopped is None else SECONDS_AFTER_STOP)
         if ahead.stopped is not None:
-            raise _continued(ahead, spec)
+            raise _add_continuation(ahead, spec)
         asked = Asked(gateway.asked, gateway.cached, gateway.failed, gateway.cost_usd)
         return tape_of(council, staged, ahead.opinions, points), asked
 
 
-def _continued(ahead: Prefetched, spec: RunSpec) -> LLMError:
+def _add_continuation(ahead: Prefetched, spec: RunSpec) -> LLMError:
     error: Any = ahead.stopped
     if isinstance(error, RunBudgetError):
         error.mend = f"a higher --max-cost than {spec.max_cost:g} continues, answers paid for are kept"

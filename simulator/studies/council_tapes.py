@@ -214,7 +214,7 @@ def _meeting(k: int, council: Council, opinion: PipelineContext, column: Mapping
         return
     for proposed in ExecutionStage().propose(opinion, council.spec.as_told):
         target = proposed.target
-        known = _known(opinion, target.target)
+        known = _find_prices(opinion, target.target)
         yield Cell(k, column[target.target.symbol], -1, target, known["close"], known["close"], known)
 
 
@@ -232,10 +232,12 @@ def _checkpoint(
             target = propose_change(one, opinion.facts, council.spec.as_told)
             if target is not None:
                 closes = (level_set_on("stop", one, bars), level_set_on("target", one, bars))
-                yield Cell(k, column[target.target.symbol], number, target, *closes, _known(opinion, target.target))
+                yield Cell(
+                    k, column[target.target.symbol], number, target, *closes, _find_prices(opinion, target.target)
+                )
 
 
-def _known(opinion: PipelineContext, target: Target) -> SymbolFacts:
+def _find_prices(opinion: PipelineContext, target: Target) -> SymbolFacts:
     """Return of the facts of a symbol those that prices of orders rest on."""
     facts = opinion.facts["symbols"][target.symbol]
     return {name: facts[name] for name in ("close", "atr_14") if name in facts}

@@ -41,7 +41,7 @@ def plan_sweep(study: Study, workspace: Workspace, threads: int = 1) -> SweepPla
     if inputs.of_council:
         return _plan_council(study, workspace)
     staged = inputs.staged(inputs.member(0))
-    parameters = tuple(_planned(one, kind_of(one.name)) for one in study.space.parameters)
+    parameters = tuple(_plan_parameter(one, kind_of(one.name)) for one in study.space.parameters)
     seconds = _sample(inputs) * len(study) / threads
     return SweepPlan(
         strategy=inputs.name,
@@ -66,7 +66,7 @@ def kind_of(name: str) -> str:
     return "execution" if name in EXITS or name.partition(".")[0] in SETTABLE else "signal"
 
 
-def _planned(one: Parameter, kind: str) -> PlannedParameter:
+def _plan_parameter(one: Parameter, kind: str) -> PlannedParameter:
     spread = one.spread
     shown = one.typed.replace("null", "none")
     if len(shown) > LONGEST_SHOWN:
@@ -100,7 +100,9 @@ def _plan_council(study: Study, workspace: Workspace) -> SweepPlan:
         distinct.setdefault(repr(settings), with_settings(first, settings))
     planned = plan_shared(list(distinct.values())[:MOST_PLANNED], workspace)
     factor = max(1.0, len(distinct) / MOST_PLANNED)
-    parameters = tuple(_planned(one, "upstream" if one.name in upstream else "downstream") for one in space.parameters)
+    parameters = tuple(
+        _plan_parameter(one, "upstream" if one.name in upstream else "downstream") for one in space.parameters
+    )
     lines = tuple(_times(line, factor) for line in planned.lines)
     return SweepPlan(
         strategy=str(study.base.strategy),

@@ -213,7 +213,7 @@ class Space:
                 met = np.random.default_rng(self.seed).permutation(met)[: self.members]
                 self._refuse_few(len(met))
             return np.array(np.unravel_index(met, [len(one.values) for one in self.parameters]))
-        return self._drawn()
+        return self._draw()
 
     def _allowed_numbers(self) -> Iterator[NDArray[np.int64]]:
         shape, count = [len(one.values) for one in self.parameters], self.combinations
@@ -228,7 +228,7 @@ class Space:
             allowed &= condition.holds(columns)
         return allowed
 
-    def _drawn(self) -> NDArray[Any]:
+    def _draw(self) -> NDArray[Any]:
         count, kept, tried = self.members or 0, np.empty((len(self.parameters), 0)), 0
         for points in self._points():
             tried += len(points)

@@ -104,7 +104,7 @@ def make_study(
     conditions = [written.where] if isinstance(written.where, str) else written.where
     where = tuple(Condition(text) for text in dict.fromkeys((*conditions, *given.get("where", ()))))
     swept = tuple(one for one in parameters if not _is_fixed(one))
-    known = _known(base, workspace, where)
+    known = _find_shared(base, workspace, where)
     for condition in where:
         condition.check_names({**known, **dict.fromkeys(one.name for one in swept)})
     try:
@@ -192,7 +192,7 @@ def _is_fixed(one: Parameter) -> bool:
     return len(one.values) == 1
 
 
-def _known(base: RunSpec, workspace: Workspace, where: Sequence[Condition]) -> Mapping[str, Any]:
+def _find_shared(base: RunSpec, workspace: Workspace, where: Sequence[Condition]) -> Mapping[str, Any]:
     """Return the values that conditions may speak of and that all members share: those of config/, the strategy's own
     by default, and those that were fixed."""
     if not where:

@@ -58,7 +58,7 @@ def read_parameter(name: str, given: Any) -> Parameter:
         values = list(given) if isinstance(given, Sequence) else [given]
     if not values:
         raise UsageError(f"{name} has no value", mend=f"give it some: {EXAMPLES}")
-    return Parameter(name, _checked(name, values))
+    return Parameter(name, _check_values(name, values))
 
 
 def _read_values(name: str, text: str) -> list[Any]:
@@ -105,7 +105,7 @@ def _spell_out(name: str, text: str, *ends: str) -> list[Any]:
     return [kind(low + k * step) for k in range(count)]
 
 
-def _checked(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
+def _check_values(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
     seen: set[str] = set()
     for value in values:
         if not isinstance(value, PLAIN):

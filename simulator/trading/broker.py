@@ -71,7 +71,7 @@ class Broker(Protocol):
 class HoldsOrders(Protocol):
     """A broker behind a gate at which orders wait for a person."""
 
-    def held(self, intent: Intent, tickets: Sequence[Ticket]) -> frozenset[str]:
+    def find_held_back(self, intent: Intent, tickets: Sequence[Ticket]) -> frozenset[str]:
         """Return the ids of those `tickets` of `intent` that are not to be sent yet."""
 
 

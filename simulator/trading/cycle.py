@@ -156,7 +156,7 @@ async def execute(
         try:
             sent = {one.client_order_id: found for one in tickets if (found := await broker.find(one.client_order_id))}
             now = intent.decision.as_of if clock is None else clock()
-            held = broker.held(intent, tickets) if isinstance(broker, HoldsOrders) else frozenset[str]()
+            held = broker.find_held_back(intent, tickets) if isinstance(broker, HoldsOrders) else frozenset[str]()
             turns = _take_turns(intent, tickets, sent, refused, now, profile, held)
             exits = turns.exits(origin, made)
             if tickets and not turns.symbols and (profile == "ideal" or not exits):

@@ -98,7 +98,7 @@ class ExecutionRules:
         """Return the dollars below which a change of position is not worth an order, at an equity of `equity`."""
         return max(self.min_trade, self.min_trade_share * equity)
 
-    def scaled(self, multiple: float) -> ExecutionRules:
+    def scale(self, multiple: float) -> ExecutionRules:
         """Return the same rules with commission, slippage, borrow and margin spread times `multiple`."""
         return replace(
             self,

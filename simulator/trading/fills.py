@@ -92,7 +92,7 @@ class Account:
     kept_share: float = 0.0
 
     @classmethod
-    def opened(cls, cash: float, marks: dict[str, float]) -> Account:
+    def open(cls, cash: float, marks: dict[str, float]) -> Account:
         """Return an account with nothing but `cash`; `marks` are the last prices before the first bar, 0.0 for none."""
         dollars = float(cash)
         return cls(dollars, dollars, dollars, {symbol: Position(symbol, mark) for symbol, mark in marks.items()})

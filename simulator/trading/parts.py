@@ -100,7 +100,7 @@ def parts_left(parts: Parts, held: float, taken: float) -> Parts:
     return tuple(found)
 
 
-def stacked(exits: Iterable[Floats]) -> Floats:
+def stack_exits(exits: Iterable[Floats]) -> Floats:
     """Return (K, N, P, 2) exits of several tapes one after the other, NaN where one has fewer parts than another."""
     given = list(exits)
     most = max(one.shape[2] for one in given)

@@ -194,7 +194,7 @@ class Committee(Asks, Protocol):
 class Replicable(Protocol):
     """A strategy that can put its questions once more, for other answers."""
 
-    def replicated(self, replicate: int) -> Strategy[Any]:
+    def for_replicate(self, replicate: int) -> Strategy[Any]:
         """Return the strategy for the answers of that number; 0 is the first."""
 
 

@@ -90,7 +90,7 @@ class Desk:
         """
 
         @wraps(handler)
-        async def entered(request: Request) -> Response:
+        async def enter(request: Request) -> Response:
             if (session := self.session_of(request)) is not None:
                 return await handler(request, session)
             if "again" not in request.query_params:
@@ -98,12 +98,12 @@ class Desk:
                 return self.render("again.html", to=f"/{request.url.path.lstrip('/')}?{query}")
             return RedirectResponse(f"/login?to={quote(request.url.path)}", 303)
 
-        return entered
+        return enter
 
     def changing(self, handler: Callable[[Any, actions.Person], Any]) -> Handler:
         """Return `handler` of a JSON body for who may approve and brings the CSRF header; it is called in a thread."""
 
-        async def entered(request: Request) -> Response:
+        async def enter(request: Request) -> Response:
             session = self.session_of(request)
             if session is None:
                 return _refuse(401, "log in again")
@@ -125,7 +125,7 @@ class Desk:
             except OverflowError:
                 return _refuse(400, "a number is too large")
 
-        return entered
+        return enter
 
     def _note(self, person: actions.Person, action: str, what: str) -> None:
         actions.record(self.store, person, action, what=what)

@@ -66,7 +66,7 @@ class Guard:
             return
         read = 0
 
-        async def limited() -> Message:
+        async def receive_limited() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
@@ -74,7 +74,7 @@ class Guard:
                 raise HTTPException(413, "the body is too long")
             return message
 
-        async def headed(message: Message) -> None:
+        async def send_headed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
@@ -82,7 +82,7 @@ class Guard:
             await send(message)
 
         refused = self._refuse(scope["method"], scope["path"], Headers(scope=scope))
-        await (refused or self.app)(scope, limited, headed)
+        await (refused or self.app)(scope, receive_limited, send_headed)
 
     def _refuse(self, method: str, path: str, headers: Headers) -> PlainTextResponse | None:
         if path in OPEN and method == "GET":

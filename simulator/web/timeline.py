@@ -92,20 +92,20 @@ def read_parts(given: Mapping[str, Any]) -> tuple[Part, ...]:
 
 def _of_meeting(record: MeetingRecord) -> Iterator[Part]:
     models, chairman = record["seats"], record["chairman"]
-    yield Part("Research", [_said(one, models, *_research(one.get("answer"))) for one in record["research"]])
+    yield Part("Research", [_write_words(one, models, *_research(one.get("answer"))) for one in record["research"]])
     pitches = [
-        _said(one, models, *_pitch(one.get("answer")), under=find_label(record, one["seat"]))
+        _write_words(one, models, *_pitch(one.get("answer")), under=find_label(record, one["seat"]))
         for one in record["pitches"]
     ]
     yield Part("Pitches", pitches)
-    yield Part("Reviews", [_reviewed(record, one["seat"]) for one in record["pitches"]])
+    yield Part("Reviews", [_write_reviews(record, one["seat"]) for one in record["pitches"]])
     if chairman is not None:
-        yield Part("Chairman", [_said(chairman, models, *_ruling(chairman.get("answer")))])
+        yield Part("Chairman", [_write_words(chairman, models, *_ruling(chairman.get("answer")))])
     if record["no_decision"]:
         yield Part("No decision", [Words("", record["no_decision"])])
 
 
-def _said(
+def _write_words(
     row: AnswerRow[Any], models: Mapping[str, str], text: str, points: Sequence[str] = (), under: str = ""
 ) -> Words:
     error = row.get("error")
@@ -128,7 +128,7 @@ def _pitch(answer: PitchAnswer | None) -> tuple[str, list[str]]:
     return text, [*answer["thesis_bullets"], f"Invalid if: {answer['invalidation']}"]
 
 
-def _reviewed(record: MeetingRecord, seat: str) -> Words:
+def _write_reviews(record: MeetingRecord, seat: str) -> Words:
     """Return what the reviewers made of one pitch, which they knew by a letter alone."""
     given = [(row["seat"], one["kill_shot"], list(one["scores"].values())) for row, one in find_reviews(record, seat)]
     points = [f"{who}, {ratio(sum(marks) / len(marks)) if marks else 'no score'}: {shot}" for who, shot, marks in given]

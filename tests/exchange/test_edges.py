@@ -90,7 +90,7 @@ def test_one_order_of_a_group_is_cancelled_and_the_others_with_it() -> None:
     desk.next_open()
     take, stop = entry.legs
     desk.exchange.cancel(desk.account, take)
-    assert (take.status, stop.status, desk.account.held("A")) == ("canceled", "canceled", 10.0)
+    assert (take.status, stop.status, desk.account.shares_of("A")) == ("canceled", "canceled", 10.0)
 
 
 def test_the_broker_ends_one_leg_and_the_others_stay_where_that_is_asked_for() -> None:
@@ -108,7 +108,7 @@ def test_both_legs_fill_and_leave_a_short() -> None:
     desk.next_close()
     desk.next_close()
     assert [leg.status for leg in entry.legs] == ["filled", "filled"]
-    assert desk.account.held("A") == -10.0
+    assert desk.account.shares_of("A") == -10.0
 
 
 @pytest.mark.parametrize(("uncut", "left"), [(False, 5.0), (True, 10.0)])
@@ -121,7 +121,7 @@ def test_a_take_profit_fills_in_part_and_the_stop_is_cut_to_the_rest_or_is_not(u
     desk.exchange.advance(int(desk.exchange.bars.closes_at[2]))
     assert (take.status, take.filled, stop.status, stop.left) == ("partially_filled", 5.0, "new", left)
     desk.next_close()
-    assert (take.status, stop.status, desk.account.held("A")) == ("filled", "canceled", 0.0)
+    assert (take.status, stop.status, desk.account.shares_of("A")) == ("filled", "canceled", 0.0)
 
 
 def test_an_entry_fills_in_part_and_its_legs_are_held_until_it_is_whole() -> None:
@@ -141,7 +141,7 @@ def test_a_cancellation_loses_to_a_fill() -> None:
     order = desk.order(type="limit", limit_price=90)
     with pytest.raises(Refusal, match='already in "filled"') as refused:
         desk.exchange.cancel(desk.account, order)
-    assert (refused.value.status, desk.account.held("A"), desk.events(order)) == (422, 10.0, ["accepted", "fill"])
+    assert (refused.value.status, desk.account.shares_of("A"), desk.events(order)) == (422, 10.0, ["accepted", "fill"])
 
 
 def test_a_cancellation_is_accepted_and_the_order_fills_all_the_same() -> None:
@@ -171,14 +171,14 @@ def test_an_order_that_fills_while_it_is_replaced_leaves_the_new_one_rejected() 
     changed = desk.exchange.replace(desk.account, order, {"limit_price": 91})
     play(desk.exchange, ["fill A entry"])
     desk.exchange.advance(desk.exchange.now + 1)
-    assert (order.status, changed.status, desk.account.held("A")) == ("filled", "rejected", 10.0)
+    assert (order.status, changed.status, desk.account.shares_of("A")) == ("filled", "rejected", 10.0)
 
 
 def test_an_order_is_accepted_and_rejected_later() -> None:
     desk = with_fault("order-rejected", times=1)
     order, other = desk.order(), desk.order()
     desk.next_open()
-    assert (order.status, other.status, desk.account.held("A")) == ("rejected", "filled", 10.0)
+    assert (order.status, other.status, desk.account.shares_of("A")) == ("rejected", "filled", 10.0)
 
 
 def test_in_an_open_market_a_fill_is_told_before_its_order_is_answered() -> None:
@@ -227,10 +227,10 @@ def test_a_split_overnight_multiplies_shares_and_leaves_or_cancels_old_orders(
     desk.next_close()
     equity = desk.account.equity(desk.exchange.prices, desk.exchange.now)
     desk.exchange.advance(int(desk.exchange.bars.opens_at[2]) - HOUR)
-    assert (desk.account.held("A"), desk.account.holdings["A"].entry) == (100.0, 100.0)
+    assert (desk.account.shares_of("A"), desk.account.holdings["A"].entry) == (100.0, 100.0)
     assert desk.account.equity(desk.exchange.prices, desk.exchange.now) == equity
     desk.next_open()  # an old stop, in old dollars, sells what it says at once
-    assert (entry.legs[1].status, desk.account.held("A")) == (status, shares)
+    assert (entry.legs[1].status, desk.account.shares_of("A")) == (status, shares)
 
 
 def test_a_split_that_comes_unforeseen_leaves_what_was_traded_as_it_was() -> None:
@@ -238,7 +238,7 @@ def test_a_split_that_comes_unforeseen_leaves_what_was_traded_as_it_was() -> Non
     desk.order(time_in_force="day")
     desk.next_close()
     play(desk.exchange, [{"split": {"symbol": "a", "ratio": 0.1}}])
-    assert desk.account.held("A") == 1.0
+    assert desk.account.shares_of("A") == 1.0
     assert desk.exchange.prices.last_trade("A", desk.exchange.now) == (desk.exchange.now, 100.0)
     assert desk.exchange.prices.price("A", desk.exchange.now) == 1000.0
     desk.next_open()
@@ -306,7 +306,7 @@ def test_what_becomes_hard_to_borrow_overnight_cancels_shorts_that_wait_and_refu
     )
     play(desk.exchange, ["at 2024-06-05T08:00Z hard-to-borrow A"])
     desk.next_open()
-    assert (waiting.status, other.status, desk.account.held("A")) == ("canceled", "new", -5.0)
+    assert (waiting.status, other.status, desk.account.shares_of("A")) == ("canceled", "new", -5.0)
     with pytest.raises(Refusal, match='asset "A" cannot be sold short'):
         desk.order("sell", 5)
     assert desk.order("buy", 5).status == "filled"
@@ -316,7 +316,7 @@ def test_an_order_is_entered_by_hand() -> None:
     desk = open_desk()
     play(desk.exchange, ["order A buy 7"])
     desk.next_open()
-    assert desk.account.held("A") == 7.0
+    assert desk.account.shares_of("A") == 7.0
     assert len(desk.account.orders) == 1
 
 
@@ -398,7 +398,7 @@ def test_what_is_closed_and_what_is_opened_on_one_morning_costs_what_it_costs_in
     )  # fmt: skip
     rows = [[(100.0 + k, 103.0 + k, 98.0 + k, 101.0 + k) for k in range(6)], [(50.0, 52.0, 49.0, 51.0)] * 6]
     desk = open_desk(*rows, rules=rules)
-    mine = Account.opened(100_000.0, {"A": 101.0, "B": 51.0})
+    mine = Account.open(100_000.0, {"A": 101.0, "B": 51.0})
     days = [[("A", 800.0)], [("A", -800.0), ("B", 1500.0)], [("B", -700.0), ("A", -100.0)]]
     for number, wanted in enumerate(days):
         for symbol, shares in reversed(wanted):  # what opens is sent first
@@ -407,7 +407,7 @@ def test_what_is_closed_and_what_is_opened_on_one_morning_costs_what_it_costs_in
         t = number + 1
         on_bar(mine, [(*(float(one) for one in rows[n][t]), 0.0) for n in range(2)], 0, 0.0, rules)
         desk.next_close()
-        assert {s: desk.account.held(s) for s in "AB"} == {s: p.shares for s, p in mine.positions.items()}
+        assert {s: desk.account.shares_of(s) for s in "AB"} == {s: p.shares for s, p in mine.positions.items()}
         assert desk.account.cash == pytest.approx(mine.cash, abs=1e-6)
         assert desk.account.equity(desk.exchange.prices, desk.exchange.now) == pytest.approx(mine.equity, abs=1e-6)
 

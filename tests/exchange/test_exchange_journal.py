@@ -26,7 +26,7 @@ def test_a_journal_is_its_owners_alone_and_holds_no_secret(tmp_path: Path, older
         os.umask(umask)
     headers = [(b"apca-api-key-id", b"PKCOUNCIL"), (b"apca-api-secret-key", b"hT7qv9")]
     scope = {"type": "http", "method": "GET", "path": "/v2/account", "query_string": b"", "headers": headers}
-    asyncio.run(journal.asked(Request(scope, _nothing)))
+    asyncio.run(journal.note_request(Request(scope, _nothing)))
     journal.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "PKCOUNCIL" in path.read_text()

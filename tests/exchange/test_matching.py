@@ -68,9 +68,9 @@ def test_random_brackets_fill_as_in_replay() -> None:
     for _ in range(150):
         bars = draw_bars(rng)
         exchange, paper = open_exchange(bars)
-        mine, ids = Account.opened(1e6, {"A": 100.0}), count()
+        mine, ids = Account.open(1e6, {"A": 100.0}), count()
         for t in range(len(bars)):
-            idle = not paper.held("A") and not list(paper.open_orders())
+            idle = not paper.shares_of("A") and not list(paper.open_orders())
             price = exchange.prices.price("A", exchange.now)
             if idle and t and rng.random() < 0.7:
                 body = draw_order(rng, price)
@@ -85,7 +85,7 @@ def test_random_brackets_fill_as_in_replay() -> None:
             events = on_bar(mine, [row], int(bars.opens_at[t]), 0.0, RULES, None)
             reached |= {fill.why for fill in events.fills}
             exchange.advance(int(bars.closes_at[t]))
-            assert paper.held("A") == mine.positions["A"].shares
+            assert paper.shares_of("A") == mine.positions["A"].shares
             assert paper.cash == pytest.approx(mine.cash, rel=1e-12)
             assert paper.equity(exchange.prices, exchange.now) == pytest.approx(mine.equity, rel=1e-12)
     assert reached == {"open", "limit", "stop", "take_profit"}
@@ -98,7 +98,7 @@ def test_an_order_that_comes_within_a_bar_waits_for_the_next() -> None:
     body = {"symbol": "A", "side": "buy", "type": "market", "time_in_force": "gtc", "qty": 1}
     exchange.submit(account, body)
     exchange.advance(int(bars.closes_at[1]))
-    assert account.held("A") == 0.0
+    assert account.shares_of("A") == 0.0
     exchange.advance(int(bars.opens_at[2]))
     assert [one.price for one in account.executions] == [pytest.approx(104.0 * 1.0005)]
 

@@ -83,7 +83,7 @@ class Market:
 
     def held(self, account: AlpacaAccount, symbol: str = "A") -> float:
         key = account._keys.key
-        return self.served.call(lambda exchange: exchange.accounts[key].held(symbol))
+        return self.served.call(lambda exchange: exchange.accounts[key].shares_of(symbol))
 
 
 @contextmanager

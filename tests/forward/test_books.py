@@ -44,7 +44,7 @@ def _bars(seed: int, per_day: int = 1) -> Bars:
 @given(st.integers(0, 10**6), st.sampled_from([1, 3]), st.data())
 def test_books_from_fills_are_the_ledger_of_a_replay(seed: int, per_day: int, data: st.DataObject) -> None:
     bars = _bars(seed, per_day)
-    account, fills = Account.opened(100_000.0, {"A": 100.0, "B": 100.0}), list[BrokerFill]()
+    account, fills = Account.open(100_000.0, {"A": 100.0, "B": 100.0}), list[BrokerFill]()
     cash, equity = [], []
     for t in range(len(bars)):
         for symbol in ("A", "B"):

@@ -133,7 +133,7 @@ def test_edge_25_over_a_split_shares_are_multiplied_and_exits_are_priced_anew(
 
 def test_edge_25_exits_after_a_split_are_on_the_tick_of_the_new_prices_and_never_worse() -> None:
     def after(ratio: float, long: bool, *prices: float) -> tuple[float | None, float | None]:
-        divided = Protection(*prices, "decided").divided(ratio, long)
+        divided = Protection(*prices, "decided").divide(ratio, long)
         return divided.stop, divided.take_profit
 
     assert after(10.0, True, 3.88, 5.05) == (0.388, 0.505)  # below a dollar

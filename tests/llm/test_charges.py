@@ -56,7 +56,9 @@ class Till:
             budget=self.budget,
             estimate_usd=self.charges.estimate,
             retry=Retry(()),
-            limiter=FairQueue(limits, self.budget, self.charges.estimate, self.charges.untried, self.charges.at_worst),
+            limiter=FairQueue(
+                limits, self.budget, self.charges.estimate, self.charges.find_untried, self.charges.at_worst
+            ),
         )
 
     def question(self, number: int = 0) -> ChatRequest:
@@ -479,9 +481,9 @@ def test_one_trial_at_a_time_for_an_endpoint_whatever_the_process(serve: Serve, 
 def test_what_one_process_was_charged_the_others_set_aside(serve: Serve, tmp_path: Path) -> None:
     service = serve("--latency", 0, "--faults", 1, "--fault", "cost-tenth")
     first, second = (Till(tmp_path, seat_at(service.url), FREE, limit=0.15) for _ in range(2))
-    assert second.charges.untried(second.question())
+    assert second.charges.find_untried(second.question())
     first.ask()
-    assert not second.charges.untried(second.question())
+    assert not second.charges.find_untried(second.question())
     assert second.charges.estimate(second.question()) == (0.1, 0.1)
     assert isinstance(second.ask(2)[1], BudgetError)
     assert service.stats()["requests"] == 1

@@ -52,7 +52,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         rehearse(asked, url=served.url)
         account = served.call(lambda exchange: exchange.accounts["REHEARSALCOUNCIL"])
         with Store(store_place(workspace.registry)) as store:
-            shares = {symbol: account.held(symbol) for symbol in ("SPY", "QQQ")}
+            shares = {symbol: account.shares_of(symbol) for symbol in ("SPY", "QQQ")}
             yield Played(store.of_forward(asked.run), list(account.orders.values()), account.cash, shares)
 
 

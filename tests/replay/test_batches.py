@@ -45,7 +45,7 @@ def batch_of(scenario, seed):
     limits = [None, *(some_limits(rng, bars.symbols) for _ in range(3))]
     return (
         [tapes[i] for i in rng.integers(0, len(tapes), MEMBERS)],
-        [rules.scaled(float(m)) for m in rng.choice([0.0, 1.0, 3.0], MEMBERS)],
+        [rules.scale(float(m)) for m in rng.choice([0.0, 1.0, 3.0], MEMBERS)],
         cash * rng.uniform(0.1, 2.0, MEMBERS),
         [limits[i] for i in rng.integers(0, len(limits), MEMBERS)],
     )
@@ -147,7 +147,7 @@ def test_one_of_each_is_for_all_and_numbers_that_do_not_agree_are_refused(scenar
 
 def test_a_batch_of_scaled_costs_is_what_the_reference_engine_gives(scenario_of):
     bars, tape, rules, cash, marks = scenario_of(3)
-    scaled = [rules.scaled(multiple) for multiple in (0.0, 1.0, 5.0)]
+    scaled = [rules.scale(multiple) for multiple in (0.0, 1.0, 5.0)]
     for curve, each in zip(
         kernel.play_many(Batch.of(PreparedMarket.of(bars, marks), tape, scaled, cash), paths=True).equity,
         scaled,

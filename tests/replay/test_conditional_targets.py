@@ -76,7 +76,7 @@ def test_members_share_terms_and_settle_each_its_own(scenario_of) -> None:
     scenario = scenario_of(5)
     market = PreparedMarket.of(scenario.bars, scenario.opening_marks)
     tapes = [waiting(scenario.tape, seed) for seed in range(3)] * 4
-    rules = [scenario.rules.scaled(n % 5) for n in range(12)]
+    rules = [scenario.rules.scale(n % 5) for n in range(12)]
     batch = Batch.of(market, tapes, rules, scenario.cash)
     for threads in (1, 3):
         paths = kernel.play_many(batch, threads, paths=True).equity

@@ -143,9 +143,9 @@ def test_rule_5_execution_is_moved_by_shifting_the_tape(replay, bars_of, tape_of
     bars = bars_of({"A": [(10, 10, 10, 10), (20, 20, 20, 20), (30, 30, 30, 30), (40, 40, 40, 40)]})
     tape = tape_of(bars, (2, {"A": 0.5}))
     marks = np.array([10.0])
-    prices = {s: replay(bars, tape.shifted(bars, s), FREE, 100.0, marks).fills[0].price for s in (-1, 0, 1)}
+    prices = {s: replay(bars, tape.shift(bars, s), FREE, 100.0, marks).fills[0].price for s in (-1, 0, 1)}
     assert prices == {-1: 20.0, 0: 30.0, 1: 40.0}
-    assert len(tape.shifted(bars, 2)) == 0
+    assert len(tape.shift(bars, 2)) == 0
 
 
 def test_rule_6_slippage_is_never_lost_and_never_carries_a_limit_order_beyond_its_limit(replay, bars_of, tape_of):

@@ -18,7 +18,7 @@ from simulator.trading.sizing import orders_for
 def test_accounts_stepped_by_hand_are_those_of_the_engine(scenario_of, seed):
     bars, tape, rules, cash, marks = scenario_of(seed)
     opening = np.zeros(len(bars.symbols)) if marks is None else marks
-    account = fills.Account.opened(cash, dict(zip(bars.symbols, opening.tolist(), strict=True)))
+    account = fills.Account.open(cash, dict(zip(bars.symbols, opening.tolist(), strict=True)))
     due, whole = due_at(bars, tape.instants), tradable(bars)
     prices = np.stack([bars.open, bars.high, bars.low, bars.close, bars.dividend], axis=2)
     for t in range(len(bars) - 1):  # who holds through a bar that is not there is paid on the next

@@ -52,10 +52,10 @@ def test_nothing_is_said_before_the_first_twenty_real_calls(tmp_path: Path) -> N
             await gateway.ask(ChatRequest("dear", "m", message, purpose={"stage": "pitch"}))
 
         for number in range(FEWEST):
-            assert forecast.expected() is None
+            assert forecast.estimate() is None
             asyncio.run(put(number))
             now[0] += 1.0
-        usd, seconds = forecast.expected() or (0.0, 0.0)
+        usd, seconds = forecast.estimate() or (0.0, 0.0)
     assert usd == pytest.approx(100 * 0.25)
     # Twenty answers in twenty seconds, eighty to go.
     assert seconds == pytest.approx(80)

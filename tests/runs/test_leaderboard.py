@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from simulator.analysis.calibration import calibration, meetings_of, pitch_opinions, reviews, settle, trade_opinions
-from simulator.analysis.leaderboard import leaderboard, own_calls, shared_calls
+from simulator.analysis.leaderboard import leaderboard, own_calls
 from simulator.analysis.parse_horizon import horizon_sessions
 from simulator.market.bars import Bars
 from simulator.replay import kernel
@@ -282,7 +282,6 @@ CALLS = [
 def test_every_account_pays_for_its_seat_and_research_is_shared():
     assert own_calls(CALLS, "a") == {"calls": 2, "cost_usd": pytest.approx(0.3)}
     assert own_calls(CALLS, "nobody") == {"calls": 0, "cost_usd": 0.0}
-    assert shared_calls(CALLS, {"a", "b", "chairman"}) == {"calls": 1, "cost_usd": 0.5}
     own = sum(own_calls(CALLS, seat)["cost_usd"] for seat in ("a", "b", "chairman"))
     assert own + 0.5 == pytest.approx(sum(c["cost_usd"] for c in CALLS if c["replicate"] == 0))
 

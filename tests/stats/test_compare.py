@@ -127,25 +127,9 @@ def test_a_pattern_that_repeats_is_not_better_than_its_own_shifts():
     assert timing.circular_shifts(held, r).p == (1 + 49) / 100
 
 
-def test_random_entries_keep_exposure_and_entries_and_find_the_same_skill(table):
-    columns = table("timing_open")
-    held, r = columns["position_held_over_t"], columns["asset_return_t"]
-    spells = timing._spells(held)
-    rng = np.random.default_rng(0)
-    slack = int(np.sum(held == 0)) - (len(spells) - 1)
-    for _ in range(50):
-        placed = timing._lay_out(spells, slack, rng, held.size)
-        assert placed.sum() == held.sum()
-        assert entries(placed) == entries(held)
-    assert timing.random_entries(held, r, draws=500).p < 0.01
-    assert timing.random_entries(held, -r, draws=500).p > 0.9
-
-
 def test_without_anything_to_move_there_is_no_timing():
     r = np.random.default_rng(0).normal(0, 0.01, 20)
     assert isinstance(timing.circular_shifts(np.ones(20), r), Undefined)
-    assert "never in the market" in timing.random_entries(np.zeros(20), r).reason
-    assert "no room" in timing.random_entries(np.ones(20), r).reason
     with pytest.raises(DataError, match="shape"):
         timing.circular_shifts(np.ones(20), r[:10])
 

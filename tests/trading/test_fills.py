@@ -16,7 +16,7 @@ RULES = ExecutionRules(whole_shares=True)
 
 
 def account_of(cash: float = 10_000.0, **marks: float) -> Account:
-    return Account.opened(cash, marks or {"A": 100.0})
+    return Account.open(cash, marks or {"A": 100.0})
 
 
 def test_an_order_waits_for_a_bar_and_ends_filled():

@@ -108,13 +108,13 @@ def test_a_restarted_account_knows_what_has_left() -> None:
 
     fill(entry, 50.0, 100.0)
     fill(entry, 51.0, 100.0)
-    assert quantities(state.protection["A"].left(101.0), 101.0) == [50.0, 51.0]
+    assert quantities(state.protection["A"].parts_left(101.0), 101.0) == [50.0, 51.0]
     fill(entry, -20.0, 110.0)
-    assert quantities(state.protection["A"].left(81.0), 81.0) == [30.0, 51.0]
-    halved = state.protection["A"].divided(2.0, long=True)
-    assert (quantities(halved.left(162.0), 162.0), halved.exits[0][1]) == ([61.0, 101.0], 55.0)
+    assert quantities(state.protection["A"].parts_left(81.0), 81.0) == [30.0, 51.0]
+    halved = state.protection["A"].divide(2.0, long=True)
+    assert (quantities(halved.parts_left(162.0), 162.0), halved.exits[0][1]) == ([61.0, 101.0], 55.0)
     fill(entry, -30.0, 110.0)
-    assert quantities(state.protection["A"].left(51.0), 51.0) == [51.0]
+    assert quantities(state.protection["A"].parts_left(51.0), 51.0) == [51.0]
     fill(entry, -51.0, 90.0)
     assert state.protection == {}
     assert list(state.stopped.values()) == [90.0]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from math import isnan, trunc
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from simulator.config import Costs, Risk
@@ -151,9 +151,11 @@ def test_no_order_is_smaller_than_the_least_trade_except_the_way_out(weight, hel
 
 
 @given(weight=weights, held=shares, mark=marks, equity=equities)
+@example(weight=-5e-324, held=-1.0, mark=2.0, equity=1.0)  # so small a weight is no share at all
 def test_a_bracket_takes_effect_at_once_only_on_the_same_side(weight, held, mark, equity):
     _, _, keeps_side = size(weight, False, held, mark, equity, False, 0.0)
-    assert keeps_side == (held * weight > 0)
+    asked = weight * equity / mark
+    assert keeps_side == (min(held, asked) > 0 or max(held, asked) < 0)
 
 
 def test_a_change_worth_exactly_the_least_trade_is_an_order():
@@ -221,9 +223,9 @@ def test_rules_come_from_the_two_config_files():
 
 def test_scaled_rules_multiply_costs_and_nothing_else():
     rules = ExecutionRules(0.01, 2.0, 1.0, 5.0, 0.03, 0.04, min_trade=10.0)
-    assert rules.scaled(2.0) == ExecutionRules(0.02, 4.0, 2.0, 10.0, 0.06, 0.04, min_trade=10.0)
-    assert rules.scaled(1.0) == rules
-    assert rules.scaled(0.0) == ExecutionRules(cash_interest=0.04, min_trade=10.0)
+    assert rules.scale(2.0) == ExecutionRules(0.02, 4.0, 2.0, 10.0, 0.06, 0.04, min_trade=10.0)
+    assert rules.scale(1.0) == rules
+    assert rules.scale(0.0) == ExecutionRules(cash_interest=0.04, min_trade=10.0)
 
 
 def test_dollars_at_a_broker_are_exact_for_a_share_of_thousands_of_dollars() -> None:

@@ -81,13 +81,18 @@ def read_trades(path: Path, strategies: Sequence[str]) -> Trades:
     if "profit" in named:
         net = read_numbers(table, [named["profit"]], whole=True)[named["profit"]]
         return Trades({name: net[rows] for name, rows in mine.items()}, notes=notes)
+    from simulator.stats.trades import closed_trades
+
     charges = [plain[word] for word in CHARGES if word in plain]
     read = read_numbers(table, [named["quantity"], named["price"], *charges], whole=True)
     quantity, warnings = _sign(table, read[named["quantity"]], named.get("side"))
     costs = sum((np.abs(read[name]) for name in charges), np.zeros(len(table.lines)))
     codes = np.unique(table.texts(named["symbol"]), return_inverse=True)[1]
     price = read[named["price"]]
-    profits = {n: _round_trips(codes[m], quantity[m], price[m], costs[m]) for n, m in mine.items()}
+    profits = {
+        name: closed_trades(codes[m], np.arange(len(m)), quantity[m], price[m], costs[m]).round_trips()
+        for name, m in mine.items()
+    }
     return Trades(profits, warnings, notes)
 
 
@@ -124,9 +129,3 @@ def _sign(table: ColumnFile, quantity: Floats, side: str | None) -> tuple[Floats
             mend = "write quantities without sign beside a column of sides"
             raise DataError(f"buys {quantity[row]:g}", where=table.where(row), mend=mend)
     return np.abs(quantity) * np.array([SIDES[word] for word in words]), ()
-
-
-def _round_trips(codes: Indices, quantity: Floats, price: Floats, costs: Floats) -> Floats:
-    from simulator.stats.trades import closed_trades
-
-    return closed_trades(codes, np.arange(len(codes)), quantity, price, costs).round_trips()

@@ -182,7 +182,7 @@ def run_backtest(
 ) -> BacktestResult:
     """Backtest of a strategy of the workspace, with its p, checks and risk; `end` null is the newest session."""
     made = _backtester(state).run(
-        _wanted(state, strategy, symbols, start, end, parameters), state.snapshot, state.report
+        _check_wanted(state, strategy, symbols, start, end, parameters), state.snapshot, state.report
     )
     return judge(made)
 
@@ -261,7 +261,7 @@ def try_parameters(
         raise ToolError(f"{count} combinations", mend=f"give values that make 2 to {MOST_MEMBERS}")
     if both := sorted({*sweep} & {*(parameters or {})}):
         raise ToolError(f"{both[0]} stands under sweep and under parameters", mend="leave it out of one")
-    wanted = _wanted(state, strategy, symbols, start, end, parameters)
+    wanted = _check_wanted(state, strategy, symbols, start, end, parameters)
     values = {name: list(dict.fromkeys(values)) for name, values in sweep.items()}
     made = _backtester(state).sweep(wanted, values, state.snapshot, state.report)
 
@@ -335,7 +335,7 @@ def _backtester(state: DeskState) -> Backtester:
     return state.backtester
 
 
-def _wanted(
+def _check_wanted(
     state: DeskState,
     strategy: str,
     symbols: list[str],

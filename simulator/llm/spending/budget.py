@@ -113,7 +113,7 @@ class Budget:
         """Give the money back: nothing was charged."""
         self._close(reserved, 0.0, 0.0)
 
-    def left(self) -> float:
+    def dollars_left(self) -> float:
         """Dollars of the run and of the day that are neither spent nor set aside."""
         if self.ledger is None:
             return self.max_usd_per_run - self.spent_usd - self.lost_usd - self.reserved_usd

@@ -72,7 +72,7 @@ class Charges:
         most, seen = self.prices.estimate(request)[1], self._find_highest(self._name(request))
         return 0.0 if most and seen is not None and seen <= 1.0 else BELIEVED * most or self.max_usd
 
-    def untried(self, request: ChatRequest) -> str:
+    def find_untried(self, request: ChatRequest) -> str:
         """Name of a model of which nobody knows yet whether it costs what the table says; empty for any other."""
         name = "" if request.provider == OFFLINE else self._name(request)
         return name if name and self._find_highest(name) is None else ""

@@ -17,7 +17,7 @@ from simulator.replay import ledger
 from simulator.replay.tape import PRICES, TERMS, Tape, due_at, years
 from simulator.stats.skill import mean_moves
 from simulator.trading.execution import SESSIONS_A_YEAR
-from simulator.trading.parts import parts_of_many, stacked
+from simulator.trading.parts import parts_of_many, stack_exits
 
 
 class MarketArrays(NamedTuple):
@@ -208,13 +208,13 @@ def exits_of(tapes: Sequence[Tape]) -> Floats | None:
     """Return (K, N, P, 2) exits of `tapes`, one tape after the other, as they were decided; None without any."""
     if all(tape.exits is None for tape in tapes):
         return None
-    return stacked(np.empty((*tape.weight.shape, 0, 2)) if tape.exits is None else tape.exits for tape in tapes)
+    return stack_exits(np.empty((*tape.weight.shape, 0, 2)) if tape.exits is None else tape.exits for tape in tapes)
 
 
 def targets_of(bars: Bars, tapes: Sequence[Tape], exits: Floats | None = None) -> Targets:
     """Return the targets of `tapes`, one tape after the other, and of their `exits`. Raises UsageError when one is for
     other symbols."""
-    at = _stacked([tape.aligned(bars.symbols).instants for tape in tapes])
+    at = _stacked([tape.align(bars.symbols).instants for tape in tapes])
     priced = any(tape.priced for tape in tapes)
     prices = [_stacked([getattr(tape, name)[: None if priced else 0] for tape in tapes]) for name in PRICES]
     due, weight = due_at(bars, at).astype(np.int64), _stacked([tape.weight for tape in tapes])

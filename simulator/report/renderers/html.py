@@ -102,7 +102,12 @@ def page_filters() -> dict[str, Callable[..., object]]:
     """Return the filters that the macros of pages use."""
     from markupsafe import Markup
 
-    return {"drawn": Markup, "breakable": _breakable, "coded": _mark_code, "ranged": _join_interval}
+    return {
+        "drawn": Markup,
+        "breakable": _breakable,
+        "coded": _mark_code,
+        "ranged": lambda text: str(text).replace(" to ", " to\u00a0"),  # an interval's second end keeps its "to"
+    }
 
 
 @cache
@@ -139,8 +144,3 @@ def _mark_code(sentence: object) -> Markup:
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence)))
     text = re.sub(r"\b\d{4}-\d\d-\d\d\b", r'<span class="date">\g<0></span>', text)
     return Markup(re.sub(r"(?<=\d) %", "\u00a0%", text))
-
-
-def _join_interval(text: object) -> str:
-    """Return an interval whose second end keeps its "to"."""
-    return str(text).replace(" to ", " to\u00a0")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from simulator.evidence.members import served_names
 from simulator.evidence.reader import Evidence
-from simulator.evidence.records import AlphaDecay, Checks, Disagreement, PartRecord
+from simulator.evidence.records import AlphaDecay, Disagreement, PartRecord
 from simulator.number_format import (
     interval,
     number_of,
@@ -43,7 +42,8 @@ def compose(evidence: Evidence) -> ContaminationSection | None:
     """Return the findings of run.json and of checks.json; None where there are none."""
     run, found = evidence.run, evidence.run["contamination"]
     checks = evidence.checks if evidence.checks and evidence.checks["digest"] == run["digest"] else None
-    listed = _list_checks(checks)
+    made = checks["checks"].values() if checks else ()
+    listed = tuple((one["title"], one["outcome"], one["verdict"]) for one in made)
     if found is None and not listed:
         return None
     sentences = [found["verdict"] if found else "", checks["verdict"] if checks else ""]
@@ -55,19 +55,15 @@ def compose(evidence: Evidence) -> ContaminationSection | None:
         for one in found["models"] if run["llm"]["models"] else ():
             served, seats = served_names(one["provider"], one.get("served", ())), ", ".join(one["seats"])
             models.append(make_row(one["model"], (served, seats, one["cutoff"] or one["note"] or "unknown")))
+    columns = ("Sessions", "Decisions", "Total return", "Sharpe", "95\u00a0% interval", "Alpha a year")
     words = [Column(name, words=True) for name in ("Served", "Seats", "Cut-off")]
     return ContaminationSection(
         bool(found and found["flagged"]) or any(outcome == "flagged" for _, outcome, _ in listed),
         tuple(filter(None, sentences)),
         make_table("Cut-offs", words, models, corner="Model") if models else None,
-        _tabulate_parts(parts) if parts else None,
+        make_table("Before and after the cut-off", columns, parts, corner="Part") if parts else None,
         listed,
     )
-
-
-def _tabulate_parts(rows: Iterable[Row]) -> Table:
-    columns = ("Sessions", "Decisions", "Total return", "Sharpe", "95\u00a0% interval", "Alpha a year")
-    return make_table("Before and after the cut-off", columns, rows, corner="Part")
 
 
 def _row(label: str, part: PartRecord) -> Row:
@@ -98,10 +94,4 @@ def _describe_agreement(found: Disagreement | None) -> str:
         "Members whose training covers a date and members whose does not agree in "
         f"{rough_percent(found['across'])} of {whole(found['meetings'])} meetings, members on one side in "
         f"{rough_percent(found['within'])}: difference {percent(found['difference'], 0, sign=True)}, {bounds}."
-    )
-
-
-def _list_checks(checks: Checks | None) -> tuple[tuple[str, str, str], ...]:
-    return tuple(
-        (one["title"], one["outcome"], one["verdict"]) for one in (checks["checks"].values() if checks else ())
     )
