@@ -152,7 +152,7 @@ def test_a_short_beginning_is_nothing_to_wait_for() -> None:
 
 
 def test_the_first_question_goes_ahead_and_the_others_find_its_beginning_read(serve: Serve, tmp_path: Path) -> None:
-    service = serve("--latency", 0.05, "--cached", 0.3)
+    service = serve("--latency", 0.5, "--cached", 0.3)
     seat = seat_at(service.url)
     gateway = ask_all(tmp_path, [question(seat, n) for n in range(8)], seat)
     read = [call.usage.cached_tokens for call in gateway.calls]
@@ -167,7 +167,7 @@ def test_the_first_question_goes_ahead_and_the_others_find_its_beginning_read(se
 
 
 def test_without_a_discount_nobody_waits(serve: Serve, tmp_path: Path) -> None:
-    service = serve("--latency", 0.05, "--cached", 0.3)
+    service = serve("--latency", 0.5, "--cached", 0.3)
     seat = seat_at(service.url)
     ask_all(tmp_path, [question(seat, n) for n in range(8)], seat, Price(input=3.0, output=15.0))
     found = stats(service.url)
