@@ -252,7 +252,10 @@ class DeskPoint:
             return self._execute(state, begun) if begun.state == "MARKET_EXECUTION" else Work(begun)
         if self.point == REVIEW:
             begun = enter(workflow, "MARKET_CLOSE", now)
-            return self._review(state, begun) if begun.state == "END_OF_DAY_REVIEW" else Work(begun)
+            if begun.state != "END_OF_DAY_REVIEW":
+                return Work(begun)
+            report = report_period(state, len(state.equity), 1)
+            return Work(begun.on("REVIEW_COMPLETE", now), (), {"report": report})
         if self.point == WEEK:
             begun = enter(workflow, "START_WEEKLY_REVIEW", now)
             return self._week(state, begun) if begun.state == "WEEKLY_REVIEW" else Work(begun)
@@ -341,10 +344,6 @@ class DeskPoint:
         workflow = workflow.on("EXECUTION_COMPLETE", now, sent=sent) if done else workflow.learn(sent=sent)
         record = {"plans": list(plans), "vetoes": vetoes, "notes": notes}
         return Work(workflow, tuple(targets), {name: rows for name, rows in record.items() if rows})
-
-    def _review(self, state: DeskState, workflow: Workflow) -> Work:
-        report = report_period(state, len(state.equity), 1)
-        return Work(workflow.on("REVIEW_COMPLETE", state.snapshot.as_of), (), {"report": report})
 
     def _week(self, state: DeskState, workflow: Workflow) -> Work:
         report = report_period(state, len(state.equity), 7)

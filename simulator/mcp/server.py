@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import anyio.to_thread
 import mcp_types as types
 from mcp.server.lowlevel import Server
@@ -27,7 +28,7 @@ from simulator.errors import SimError
 from simulator.stopping import CHECK
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ABOUT: dict[Group, str] = {
     "market": "Quotes, bars, indicators and the scan for momentum, as of one instant.",
@@ -51,12 +52,15 @@ def make_server(group: Group, state: Callable[[], DeskState]) -> Server[Any]:
     async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
         if params.name not in tools:
             raise MCPError(types.INVALID_PARAMS, f'no tool "{params.name}"; there are {", ".join(tools)}')
-        try:
-            answer = await call_apart(tools[params.name], state, params.arguments or {}, ctx.session.report_progress)
-        except SimError as error:
-            return types.CallToolResult(content=[types.TextContent(text=str(error))], is_error=True)
-        text = types.TextContent(text=answer.model_dump_json())
-        return types.CallToolResult(content=[text], structured_content=answer.model_dump(mode="json"))
+        tool, given, tell = tools[params.name], params.arguments or {}, ctx.session.report_progress
+        with while_connected(ctx.request):
+            try:
+                answer = await call_apart(tool, state, given, tell)
+            except SimError as error:
+                return types.CallToolResult(content=[types.TextContent(text=str(error))], is_error=True)
+            text = types.TextContent(text=answer.model_dump_json())
+            return types.CallToolResult(content=[text], structured_content=answer.model_dump(mode="json"))
+        raise MCPError(types.INTERNAL_ERROR, "stopped: its client has dropped the connection")
 
     name = f"simulator-{group}"
     return Server(
@@ -129,7 +133,36 @@ async def serve_stdio(server: Server[Any]) -> None:
 
 def http_app(server: Server[Any], token: str) -> ASGIApp:
     """Return the streamable HTTP application of `server`, for this machine alone and whoever brings `token`."""
-    return Bearer(server.streamable_http_app(), token)
+    return Bearer(Watched(server.streamable_http_app()), token)
+
+
+CONNECTED = "simulator.connected"
+"""Key of the scope of a request: what is cancelled once its client has gone."""
+
+
+def while_connected(request: Any) -> anyio.CancelScope:
+    """Return the scope that is left early where the client of `request` drops its connection; None is stdin, whose end
+    is that of the server. No answer could reach such a client any more: nothing is kept for one that comes again."""
+    found = None if request is None else request.scope.get(CONNECTED)
+    return found if isinstance(found, anyio.CancelScope) else anyio.CancelScope()
+
+
+class Watched:
+    """Requests carry what is cancelled at their end, also where the protocol leaves that to whoever serves."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connected = anyio.CancelScope()
+
+        async def heed() -> Message:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                connected.cancel()
+            return message
+
+        await self.app({**scope, CONNECTED: connected}, heed, send)
 
 
 class Bearer:

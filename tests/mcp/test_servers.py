@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -14,18 +17,24 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+import uvicorn
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from simulator.desk.state import DeskState
 from simulator.desk.tools import load_tools
+from simulator.mcp.server import http_app, make_server
+from simulator.stopping import refuse_if_stopped
 from simulator.workspace import make_workspace
 
 pytestmark = pytest.mark.medium
 
 TOKEN = "a-token-of-at-least-sixteen-signs"
 AS_OF = ("--as-of", "2024-06-03")
+
+SPOKEN = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json, text/event-stream"}
 
 NVDA: dict[str, Any] = {"symbol": "NVDA", "entry": 110.0, "stop": 107.0}
 SMA: dict[str, Any] = {"strategy": "sma_cross", "symbols": ["SPY"], "start": "2024-01-02"}
@@ -223,6 +232,50 @@ def test_a_long_backtest_tells_how_far_it_is_and_is_stopped_when_it_is_cancelled
 
     anyio.run(ask)
     assert told == sorted(set(told))
+
+
+def test_a_client_that_drops_its_connection_stops_what_it_asked_for() -> None:
+    """It says no word of it, and its session stays open: so does one that is killed."""
+    began, stopped = threading.Event(), threading.Event()
+
+    def work() -> DeskState:
+        began.set()
+        try:
+            while True:  # as a backtest does between two sessions
+                refuse_if_stopped()
+                time.sleep(0.001)
+        finally:
+            stopped.set()
+
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
+        server = uvicorn.Server(uvicorn.Config(http_app(make_server("backtest", work), TOKEN), log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            with httpx2.Client(headers=SPOKEN, timeout=60) as client:
+                greeting = {
+                    "protocolVersion": "2025-06-18",
+                    "capabilities": {},
+                    "clientInfo": {"name": "x", "version": "1"},
+                }
+                told = client.post(url, json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": greeting})
+                client.headers["mcp-session-id"] = told.headers["mcp-session-id"]
+                client.post(url, json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+                asked = {"name": "run_backtest", "arguments": SMA}
+                with client.stream(
+                    "POST", url, json={"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": asked}
+                ):
+                    assert began.wait(60)
+                    assert not stopped.is_set()
+                assert stopped.wait(60)
+                listed = client.post(url, json={"jsonrpc": "2.0", "id": 3, "method": "tools/list"})
+                assert "run_backtest" in listed.text, "others are served"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @pytest.mark.parametrize(
