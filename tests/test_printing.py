@@ -16,7 +16,7 @@ from rich.table import Table
 
 import simulator
 from simulator.errors import DataError
-from simulator.printing import guard_streams, printable, printable_values, say
+from simulator.printing import STEERING, guard_streams, is_printable_json, printable, printable_values, say
 from simulator.report.renderers.console import Console, Text
 
 PACKAGE = Path(simulator.__file__).parent
@@ -102,6 +102,12 @@ def found_in(path: Path) -> Iterator[str]:
             *("sys.stderr", "sys.__stdout__", "sys.__stderr__", "sys.stdout.write", "sys.stdout.buffer"),
         ):
             yield f"{path.name}:{node.lineno} {ast.unparse(node)}"
+
+
+def test_json_is_printable_where_no_character_of_it_steers() -> None:
+    for code in [*range(0x20000), *range(0xE0000, 0xE1000)]:
+        assert is_printable_json(f'["é{chr(code)}ü"]') is (STEERING.search(chr(code)) is None), hex(code)
+    assert not is_printable_json('["\\u200b"]')
 
 
 def test_nothing_is_printed_in_another_way() -> None:

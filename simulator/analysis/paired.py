@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +13,10 @@ from simulator.analysis.verdict import judged_sessions, withheld
 from simulator.evidence.reader import Series, account_curves
 from simulator.evidence.records import AccountRecord, RunRecord
 from simulator.number_format import UNDEFINED, number_of
+
+if TYPE_CHECKING:  # loaded where something is compared
+    from simulator.stats.compare import SharpeDifference
+    from simulator.stats.series import Undefined
 
 BENCHMARKS = {"buy_and_hold": "Buy-and-hold", "exposure_matched": "Same exposure"}
 """Holding the symbols, and holding them as much as the run did. Equal weight would ask the first question again."""
@@ -84,7 +90,6 @@ def returns_of(equity: Series, cash: float) -> Series:
 
 
 def _pair(key: str, label: str, equity: Mapping[str, Series], other: Series, run: RunRecord, draws: int) -> Paired:
-    from simulator.stats.compare import compare
     from simulator.stats.series import Undefined
 
     own = equity["equity"]
@@ -97,9 +102,18 @@ def _pair(key: str, label: str, equity: Mapping[str, Series], other: Series, run
     if judged is None:
         return Paired(key, label, why=REMEMBERED)
     kept = slice(len(own) - judged, None)
-    found = compare(returns_of(own, cash)[kept], returns_of(other, cash)[kept], free[kept], draws=draws)
+    judged_returns = (returns_of(own, cash)[kept], returns_of(other, cash)[kept], free[kept])
+    found = _compare(*(series.tobytes() for series in judged_returns), draws=draws)
     if isinstance(found, Undefined):
         return Paired(key, label, why=found.reason)
     verdict = {"the first is better": "better", "the second is better": "worse"}.get(found.verdict, found.verdict)
     verdict = f"{verdict}, borderline" if found.borderline else verdict
     return Paired(key, label, found.difference, found.low, found.high, found.p, found.detectable, verdict)
+
+
+@lru_cache(maxsize=8)
+def _compare(first: bytes, second: bytes, risk_free: bytes, draws: int) -> SharpeDifference | Undefined:
+    # The page and the terminal say the same of the same accounts.
+    from simulator.stats.compare import compare
+
+    return compare(np.frombuffer(first), np.frombuffer(second), np.frombuffer(risk_free), draws=draws)

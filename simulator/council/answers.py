@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
 
@@ -123,7 +123,7 @@ class Scores(Answer):
     originality: Score
     tradeability: Score
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """Plain mean of the seven."""
         return float(sum(getattr(self, name) for name in DIMENSIONS)) / len(DIMENSIONS)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal, cast
 
 import numpy as np
@@ -326,4 +327,10 @@ def _thesis(row: OpenedThesis | RevisedThesis, pitch: PitchAnswer | RevisedThesi
 
 def new_york(at: int | datetime) -> str:
     """Return an instant (ns since the epoch, or aware) as ISO 8601 in New York time."""
-    return (moment(at) if isinstance(at, int) else at).astimezone(NEW_YORK).isoformat()
+    return _in_new_york(at) if isinstance(at, int) else at.astimezone(NEW_YORK).isoformat()
+
+
+@lru_cache(maxsize=4096)
+def _in_new_york(at: int) -> str:
+    # A thesis is written down at every checkpoint, with the same instants each time.
+    return moment(at).astimezone(NEW_YORK).isoformat()

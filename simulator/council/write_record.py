@@ -165,7 +165,7 @@ def answer_row(one: Answered[Any]) -> AnswerRow[Any]:
     about = {} if one.about is None else {"about": one.about}
     answer = {"error": one.error} if one.value is None else {"answer": one.value.model_dump()}
     fixes = {"fixes": list(one.fixes)} if one.fixes else {}
-    return cast(AnswerRow[Any], {"seat": one.seat, **about, "keys": list(one.keys), **answer, **fixes})
+    return cast("AnswerRow[Any]", {"seat": one.seat, **about, "keys": list(one.keys), **answer, **fixes})
 
 
 def execution_row(done: Executed) -> ExecutionRow:

@@ -25,6 +25,8 @@ from simulator.files import keep_private, name_aside, refuse_special, sweep, tig
 FILE = "cache.db"
 FORMAT = 1
 BUSY_SECONDS = 60.0
+PLAIN = [1, None, diskcache.core.MODE_RAW, None]
+"""Columns of a row that is a key and a blob: raw, expire_time, mode, filename."""
 MOST_AT_ONCE = 500
 """Keys looked up with one statement: SQLite has taken 999 since its beginnings."""
 REPAIR = "`sim cache verify --repair` moves what is broken aside and loses nothing"
@@ -156,7 +158,8 @@ class Store(diskcache.Cache):  # type: ignore[misc]
             for key, *rest in self.sql(f"SELECT {columns} FROM Cache WHERE key IN ({marks})", tuple(some)):
                 if key in found:
                     raise RefusedRowError("stands in two rows")
-                found[key] = check_row(self._disk, key, *rest)
+                plain = rest[:-1] == PLAIN and type(rest[-1]) is bytes
+                found[key] = rest[-1] if plain else check_row(self._disk, key, *rest)
         return found
 
     def rows(

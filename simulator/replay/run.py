@@ -147,8 +147,8 @@ def play(
     """
     at = {name: strategy_at(strategy, name) for name in dict.fromkeys(inputs.points)}
     consulting: dict[str, Consults[Any]] = {name: one for name, one in at.items() if isinstance(one, Consults)}
-    results: list[CycleResult] = []
-    journal: list[Decision] = []
+    reading_past = {name for name, one in at.items() if isinstance(one, ReadsPast)}
+    results, journal = list[CycleResult](), list[Decision]()
     before: tuple[Strategy[Any], Snapshot, Any] | None = None
 
     def heard(k: int, session: str) -> None:
@@ -164,7 +164,7 @@ def play(
         if k not in opinions and deciding.reads != "nothing":
             opinion = ask(k, deciding.opine(snapshot, slice_journal(deciding, past, before)))
         before = deciding, snapshot, opinion
-        if isinstance(deciding, ReadsPast):
+        if name in reading_past:
             book = replace(book, past=broker.past(snapshot.as_of))
         if name in consulting:
             opinion = ask(k, consulting[name].consult(snapshot, opinion, book, past))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -150,6 +151,15 @@ def sharpe_interval(
     if is_constant(e):
         return Undefined("excess returns do not vary")
     length = block_length(e) if block is None else block
+    return _percentiles(e.tobytes(), length, draws, seed, level, periods)
+
+
+@lru_cache(maxsize=16)
+def _percentiles(
+    excess: bytes, length: float, draws: int, seed: int, level: float, periods: float
+) -> Interval | Undefined:
+    # A run asks three times about its own returns: on their own, among its accounts and beside other fills.
+    e = np.frombuffer(excess)
     replicates = sharpe_draws(e, length, draws, np.random.default_rng(seed), periods)
     return _sharpe_interval(e, replicates, length, level, periods)
 
