@@ -109,6 +109,12 @@ class State:
         """Ids of orders of ours that were sent and had not ended when they were seen last."""
         return [one for one, state in self.states.items() if state not in FINAL and state != "external"]
 
+    @property
+    def sent(self) -> int:
+        """Number of orders that reached the broker; those that a person rejected, or a rule, did not."""
+        went = self.states.keys() & self._decided.keys() - self.given_up.keys()
+        return len({(self._decided[key], self.tickets[key].symbol) for key in went if key in self.tickets})
+
     def owns(self, client_order_id: str) -> bool:
         """Return True for an order of this account of the run, its exits and what `sim forward close-all` sent."""
         key = re.sub(r"^exit-(.+)-\d+$", r"\1", client_order_id)

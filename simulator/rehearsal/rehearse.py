@@ -266,5 +266,5 @@ def _record_refused(session: Session, deeds: Sequence[Mapping[str, str]]) -> Non
 def progress(session: Session, at: datetime) -> tuple[int, int, str]:
     """Return (sessions done, all sessions, a line of what happened) as of `at`."""
     on = sessions(session.first, session.last)
-    orders = sum(trader.orders for trader in session.traders)
+    orders = sum(trader.state.sent for trader in session.traders)
     return int((on.closes_at < instant(at)).sum()), len(on), f"{at:%Y-%m-%d %H:%M} · {counted(orders, 'order')}"

@@ -26,7 +26,7 @@ def summarise(rehearsal: Rehearsal, session: Session) -> dict[str, object]:
             alerts[kind] += 1
     accounts = {
         trader.name: {
-            "orders": trader.orders,
+            "orders": trader.state.sent,
             "fills": len(trader.fills),
             "equity": last[trader.name]["equity"],
             "positions": last[trader.name]["positions"],

@@ -15,6 +15,7 @@ from simulator.exchange.server import serve
 from simulator.forward.approvals import KINDS, fold
 from simulator.rehearsal.answers import parse_answers
 from simulator.rehearsal.rehearse import Rehearsal, rehearse
+from simulator.rehearsal.summary import summarise
 from simulator.runs.spec import RunSpec
 from simulator.store.connection import store_place
 from simulator.store.database import Store
@@ -39,6 +40,8 @@ class Played:
     orders: list[Any]
     cash: float
     shares: dict[str, float]
+    counted: int
+    """Orders, as the last lines of `sim rehearse` count them."""
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +52,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     spec = RunSpec("sma_cross", ("SPY", "QQQ"), date(2024, 6, 3), models="offline", parameters=fast)
     asked = Rehearsal(spec, 3, workspace, answers=ANSWERS)
     with serve(asked.open_exchange(), per_minute=10**9) as served:
-        rehearse(asked, url=served.url)
+        made: Any = summarise(asked, rehearse(asked, url=served.url))
         account = served.call(lambda exchange: exchange.accounts["REHEARSALCOUNCIL"])
         with Store(store_place(workspace.registry)) as store:
             shares = {symbol: account.shares_of(symbol) for symbol in ("SPY", "QQQ")}
-            yield Played(store.of_forward(asked.run), list(account.orders.values()), account.cash, shares)
+            yield Played(store.of_forward(asked.run), list(account.orders.values()), account.cash, shares,
+                         made["accounts"]["COUNCIL"]["orders"])  # fmt: skip
 
 
 def terms_of(order: Any) -> tuple[object, ...]:
@@ -103,6 +107,8 @@ def test_the_brokers_books_change_by_exactly_what_was_approved(played: Played) -
     ]
     assert entries_of(played) == sorted(expected, key=repr)
     assert [one["symbol"] for one in asked].count("SPY") == 2, "the second was rejected"
+    legs = {leg.id for one in played.orders for leg in one.legs}
+    assert played.counted == len({one.id for one in played.orders} - legs), "what was rejected is no order"
     filled = [one for one in played.orders if one.filled]
     for symbol, shares in played.shares.items():
         assert shares == pytest.approx(sum(one.sign * one.filled for one in filled if one.symbol == symbol), rel=1e-12)
