@@ -417,6 +417,10 @@ def _show_parity(found: Parity, most: int) -> None:
     if found.slippage_bps is not None:
         setting = f"--set costs.slippage_bps={found.slippage_bps:.2f}"
         say(f"slippage   {found.slippage_bps:.2f} basis points of {dollars(found.traded)}: `sim run … {setting}`")
+    if found.since is not None:
+        told = ", ".join(f"{count:,} of {part}" for part, count in found.count_approved().items()) or "none"
+        since = found.since[:16].replace("T", " ")
+        say(f"approved   a person changed trades from {since} on; differences since: {told}")
     days = f"from {found.first} to {found.last}"
     what = "the replay is the same" if found.holds else counted(len(found.differences), "difference")
     say(f"{found.run}, {days}: {what}")

@@ -218,6 +218,11 @@ def read_approvals(store: Store, run: str | None = None) -> list[Approval]:
     return list(fold({}, store.of_forward(run, tuple(KINDS))).values())
 
 
+def list_changed(trades: Iterable[Approval]) -> list[Approval]:
+    """Return the trades that were not made as they were decided: refused, changed or left unanswered."""
+    return [one for one in trades if one.state in ("rejected", "expired") or one.changes]
+
+
 def read_outcomes(store: Store, trades: Iterable[Approval]) -> dict[str, dict[str, list[str]]]:
     """Return {id: {account: what came of each of its orders}} of trades that were approved: sent and how it stands, or
     not sent and why."""

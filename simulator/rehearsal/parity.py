@@ -4,10 +4,14 @@
     <run>/data ──► replay, strategy and settings as they are now ──────┴──► first differences, slippage
 
 The replay asks no model: a question that was not asked before is a prompt that has changed.
+
+A test whose trades a person changed is held against it as the strategy decided it (`rehearsal/shadow.py`): each
+decision with the orders that were planned at first. Later ones rest on another book: what differs is told apart.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,6 +24,7 @@ from simulator.config import load_config, override_config
 from simulator.errors import DataError, LLMError, UsageError
 from simulator.evidence.writer import session_ends
 from simulator.forward import payloads
+from simulator.forward.approvals import fold, list_changed
 from simulator.forward.books import Split
 from simulator.forward.feed import ASKED, adjusted, input_digests
 from simulator.forward.registration import find_folder
@@ -74,6 +79,8 @@ class Parity:
     """Result of a comparison: how much was compared of each part, and all that differed.
 
     `slippage_bps` is what market orders paid over the price they were to fill at, `traded` the dollars behind it.
+    `approved` are differences that came after a person first refused, changed or left unanswered a trade, decided at
+    `since`: they are of the book as approved, and none of the strategy.
     """
 
     run: str
@@ -83,10 +90,17 @@ class Parity:
     differences: tuple[Difference, ...]
     slippage_bps: float | None = None
     traded: float = 0.0
+    since: str | None = None
+    approved: tuple[Difference, ...] = ()
 
     @property
     def holds(self) -> bool:
         return not self.differences
+
+    def count_approved(self) -> dict[str, int]:
+        """Return how many differences of each part are of the book as approved."""
+        counts = Counter(one.part for one in self.approved)
+        return {part: counts[part] for part in PARTS if counts[part]}
 
     def to_json(self, most: int) -> dict[str, object]:
         """Return what ``--json`` prints, with at most so many differences of each part."""
@@ -96,6 +110,7 @@ class Parity:
             "compared": dict(self.compared), "different": {part: len(one) for part, one in found.items()},
             "differences": [vars(one) for part in PARTS for one in found[part][:most]],
             "slippage_bps": self.slippage_bps, "traded_usd": self.traded,
+            "approved": self.since and {"since": self.since, "different": self.count_approved()},
         }  # fmt: skip
 
 
@@ -189,7 +204,8 @@ def read_side(events: Sequence[Event], last: date, held: Container[datetime]) ->
             if over and intent.decision.as_of not in held:
                 continue
             made[account, intent.decision.as_of] = intent
-            for order in () if over else intent.orders:  # of a later revision those that had still to be sent
+            planned = not over and "approval" not in payload  # else as a person changed it
+            for order in intent.orders if planned else ():  # of a later revision those that had still to be sent
                 side.order(account, order.submitted_at, order)
         elif event.kind == "forward.fill":
             fill = payloads.read_fill(payload)
@@ -298,7 +314,8 @@ def find_run(workspace: Workspace, name: str) -> tuple[str, Path]:
 def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
     """Replay what the forward test `run` traded so far and compare. Raises DataError for what is no forward test."""
     with open_store(workspace) as store:
-        events = [stored.event for stored in store.of_forward(run)]
+        stored = store.of_forward(run)
+    events = [one.event for one in stored]
     spec, last = spec_of(events)
     recorded = available(folder / "data")
     if gone := next((symbol for symbol in spec.symbols if symbol not in recorded), None):
@@ -316,8 +333,21 @@ def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
     if stopped:
         differences.insert(0, Difference("prompts", ("all", str(last), "asked"), None, stopped))
     compared = {part: len(getattr(forward, part)) if part != "inputs" else checked for part in PARTS}
-    bps, traded = _slippage(events)
-    return Parity(run, spec.first, last, compared, tuple(differences), bps, traded)
+    since = min(
+        (one.decided_at for one in list_changed(fold({}, stored).values())), key=datetime.fromisoformat, default=None
+    )
+    approved = [one for one in differences if since is not None and _is_after(one, since)]
+    left = tuple(one for one in differences if one not in approved)
+    return Parity(run, spec.first, last, compared, left, *_slippage(events), since, tuple(approved))
+
+
+def _is_after(one: Difference, since: str) -> bool:
+    """Return True for a difference that may come of a trade decided at `since` which a person changed."""
+    if one.part == "inputs":
+        return False
+    if len(one.where[1]) == len("2024-06-03"):  # a session, at whose end the book is another
+        return one.where[1] >= since[:10]
+    return datetime.fromisoformat(one.where[1]) > datetime.fromisoformat(since)
 
 
 def _changed_inputs(events: Sequence[Event], data: Path) -> tuple[int, list[Difference]]:

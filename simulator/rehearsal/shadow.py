@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from simulator.evidence.writer import session_ends
-from simulator.forward.approvals import fold
+from simulator.forward.approvals import fold, list_changed
 from simulator.forward.records import DayRow, ForwardRecord
 from simulator.market.bars import Floats, moment
 from simulator.market.calendar import NEW_YORK, day_of
@@ -49,7 +49,7 @@ def decided_days(workspace: Workspace, run: str, folder: Path, record: ForwardRe
     with open_store(workspace) as store:
         stored = store.of_forward(run)
     answers, events = fold({}, stored), [one.event for one in stored]
-    if not any(one.state in ("rejected", "expired") or one.changes for one in answers.values()):
+    if not list_changed(answers.values()):
         return {}
     spec, last = spec_of(events)
     accounts, _ = replay_again(spec, last, workspace, folder / "data", splits_of(events), cash_of(events))

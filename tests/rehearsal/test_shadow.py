@@ -58,3 +58,16 @@ def test_approvals_that_change_nothing_leave_one_book(lab: Path, alone: dict[str
     (script := tmp_path / "answers.txt").write_text("* * approve\n")
     approved = rehearsed(lab, "--approvals", str(script))
     assert (approved["approver"], approved["path"]) == (None, alone["path"])
+
+
+def test_parity_is_of_what_was_decided_and_counts_what_a_person_changed_beside_it(lab: Path, tmp_path: Path) -> None:
+    (script := tmp_path / "answers.txt").write_text("* SPY modify scale=0.5\n* QQQ reject not today\n")
+    run = json.loads(_in_this_process([*WORDS, *DAILY, "--approvals", str(script), "--json"], lab, {}).stdout)["run"]
+    done = _in_this_process(["forward", "parity", run, "--json"], lab, {})
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["holds"], found["differences"]) == (0, True, []), found
+    assert found["approved"]["since"].startswith("2024-06-0")
+    assert {"fills", "books"} <= found["approved"]["different"].keys()
+    assert found["approved"]["different"].keys().isdisjoint({"inputs", "prompts"})
+    said = _in_this_process(["forward", "parity", run], lab, {}).stdout
+    assert f"approved   a person changed trades from {found['approved']['since'][:10]}" in said
