@@ -28,8 +28,13 @@ NO_VERB = ("What", "Whether", "Who", "Whom", "Whose", "How", "Until", "Which", "
 
 UNTYPED = 31
 NO_VERBS = 0
-SMALL_HELPERS = 51
+SMALL_HELPERS = 54
 """Private functions of at most four lines that are used once."""
+PARTICIPLES = 30
+"""Functions, properties apart, of one word that says what was done to something: `load` it is, and not `loaded`."""
+IRREGULAR = {"said", "told", "known", "held", "made", "kept", "written", "shown", "given", "taken", "found", "seen",
+             "left", "paid", "spent", "meant", "drawn", "sold", "bought"}  # fmt: skip
+VERBS = {"embed", "exceed", "feed", "heed", "need", "proceed", "seed", "speed"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -112,6 +117,19 @@ def test_docstrings_begin_with_a_verb_or_a_noun_of_the_field() -> None:
                 if words and words[0].strip(",:") in NO_VERB:
                     found.append(place(path, getattr(node, "lineno", 1)))
     assert len(found) <= NO_VERBS, found
+
+
+def test_functions_are_named_by_verbs() -> None:
+    found = [
+        f"{place(path, one.lineno)} {one.name}"
+        for path in modules()
+        for one in functions(path)
+        if not any("property" in ast.unparse(decorator) for decorator in one.decorator_list)
+        and (name := one.name.strip("_")) not in VERBS
+        and "_" not in name
+        and (name.endswith("ed") or name in IRREGULAR)
+    ]
+    assert len(found) <= PARTICIPLES, found
 
 
 def small_helpers() -> list[str]:

@@ -54,7 +54,7 @@ def asset_id(symbol: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"asset:{symbol}"))
 
 
-def told_now(exchange: Exchange) -> int:
+def read_clock(exchange: Exchange) -> int:
     """Return the instant that the exchange tells: its own, or one that a fault sets ahead or behind."""
     ahead, behind = (exchange.faults.rule(name) for name in SECONDS)
     seconds = (ahead.seconds if ahead else 0.0) - (behind.seconds if behind else 0.0)

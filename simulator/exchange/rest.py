@@ -85,7 +85,7 @@ class Wire:
                 response = JSONResponse(body, error.status)
             if response.status_code == 429:
                 headers |= {"X-RateLimit-Remaining": "0"}
-            response.headers.update({**headers, "Date": formatdate(forms.told_now(self.exchange) / 1e9, usegmt=True)})
+            response.headers.update({**headers, "Date": formatdate(forms.read_clock(self.exchange) / 1e9, usegmt=True)})
             return response
 
         return answer
@@ -143,7 +143,7 @@ class Wire:
         left = {
             "Limit": self.per_minute,
             "Remaining": max(0, self.per_minute - count),
-            "Reset": int(forms.told_now(self.exchange) / 1e9 + (minute + 1) * MINUTE_S - seconds),
+            "Reset": int(forms.read_clock(self.exchange) / 1e9 + (minute + 1) * MINUTE_S - seconds),
         }
         return {f"X-RateLimit-{name}": str(value) for name, value in left.items()}, count <= self.per_minute
 
@@ -348,7 +348,7 @@ async def clock(asked: Asked) -> Response:
     prices, now = asked.exchange.prices, asked.exchange.now
     return JSONResponse(
         {
-            "timestamp": forms.new_york(forms.told_now(asked.exchange)),
+            "timestamp": forms.new_york(forms.read_clock(asked.exchange)),
             "is_open": prices.is_open(now),
             "next_open": forms.new_york(prices.next_open(now)),
             "next_close": forms.new_york(prices.next_close(now)),

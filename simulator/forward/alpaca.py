@@ -110,13 +110,8 @@ class AlpacaAccount:
         """End its connections; what is under way goes on at the broker."""
         self._client._session.close()
 
-    @property
-    def is_hurried(self) -> Callable[[], bool]:
-        """Says that what does not answer is not asked again for now."""
-        return self._line.is_hurried
-
-    @is_hurried.setter
-    def is_hurried(self, says: Callable[[], bool]) -> None:
+    def hurry_while(self, says: Callable[[], bool]) -> None:
+        """Ask what does not answer only once while `says` returns True."""
         self._line.is_hurried = says
 
     @property

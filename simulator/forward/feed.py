@@ -220,7 +220,7 @@ class RecordedFeed:
                     files.write_csv(table, moves[-1][0], table.source)
                 else:
                     files.append_csv(table, path, table.source)
-                    self.tables[path], appended = joined(there, table), True
+                    self.tables[path], appended = join_tables(there, table), True
         if self._daily and missing and not (moves or appended) and all(it.last < last for it in self.tables.values()):
             raise DataError(f"no symbol has a bar of {last} yet")
         place_all(self.folder, moves)
@@ -263,7 +263,7 @@ def input_digests(folder: Path, first: Mapping[str, Any] | None = None) -> Diges
     return {name: (len(text), hashlib.sha256(text).hexdigest()) for name, text in cut.items()}
 
 
-def joined(old: BarTable, new: BarTable) -> BarTable:
+def join_tables(old: BarTable, new: BarTable) -> BarTable:
     """Return the bars of `old`, then those of `new`."""
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(old, name), getattr(new, name)]) for name in ("session_of", "starts", *NUMBERS)
@@ -271,7 +271,7 @@ def joined(old: BarTable, new: BarTable) -> BarTable:
     return BarTable(old.symbol, old.source, old.frequency, **columns, path=old.path, notes=old.notes)
 
 
-def adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
+def adjust_for_splits(bars: Bars, splits: Sequence[Split]) -> Bars:
     """Return `bars` as if `splits` had always held: what was traded before each in the new shares."""
     if not any(one.symbol in bars.symbols for one in splits):
         return bars

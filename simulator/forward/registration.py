@@ -109,20 +109,20 @@ class Registration:
     terms: Mapping[str, object] = field(default_factory=dict)
 
     @property
-    def _said(self) -> dict[str, Any]:
-        """Everything that was said: what came later to a registration is not in those that do not have it."""
+    def _content(self) -> dict[str, Any]:
+        """All fields: what came later to a registration is not in those that do not have it."""
         later = [name for name in ("rehearsal", "terms") if not getattr(self, name)]
         return {name: value for name, value in asdict(self).items() if name not in later}
 
     @property
     def id(self) -> str:
         """Ten hex digits: run_id of the test's events, part of its folder's name."""
-        return _digest({name: value for name, value in self._said.items() if name not in NOT_IN_ID})[:10]
+        return _digest({name: value for name, value in self._content.items() if name not in NOT_IN_ID})[:10]
 
     @property
     def digest(self) -> str:
         """sha256 (hex) of everything that was registered, the instant too."""
-        return _digest(self._said)
+        return _digest(self._content)
 
     @property
     def is_registered(self) -> bool:

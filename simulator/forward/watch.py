@@ -179,8 +179,6 @@ class Watch:
             self.alert("clock", f"{why}: nothing is entered", self._now)
         self.clock_doubt = why
 
-    # ── what is said ────────────────────────────────────────────────────────────────────────────────────────────────
-
     def tell(self, kind: str, at: datetime, account: str = "", /, **facts: Any) -> None:
         """Write a line to the log."""
         self.log.write(kind, at, account, **facts)
@@ -211,27 +209,18 @@ class Watch:
 
     async def look_while(self, work: Awaitable[T]) -> T:
         """Return what `work`, which may be left at any moment, does. Raises as `look`, a second late at most."""
-        task = asyncio.ensure_future(work)
-        try:
-            while not task.done():
-                await asyncio.wait([task], timeout=LOOK_S)
-                self.look()
-        finally:
-            task.cancel()
-        return task.result()
+        return await _await(work, LOOK_S, self.look)
 
     async def beat_while(self, work: Awaitable[T]) -> T:
         """Return what `work` does; the heart beats meanwhile, for an hour at most: models may take minutes, and so may
         every attempt at a broker that does not answer. What takes longer hangs."""
-        task, until = asyncio.ensure_future(work), self._clock() + LONGEST_S
-        try:
-            while not task.done():
-                await asyncio.wait([task], timeout=self.settings.heartbeat_s)
-                if self._clock() < until:
-                    self.beat(self._state, self._now)
-        finally:
-            task.cancel()
-        return task.result()
+        until = self._clock() + LONGEST_S
+
+        def beat() -> None:
+            if self._clock() < until:
+                self.beat(self._state, self._now)
+
+        return await _await(work, self.settings.heartbeat_s, beat)
 
     def end(self, why: str, now: datetime | None = None) -> None:
         """Say that the loop has ended, and let the channels finish."""
@@ -245,6 +234,18 @@ class Watch:
             self._record(kind, at, account, payload)
         except SimError as error:  # the store is down, which its next event will not pass over
             self.log.write("store.lost", at, account, event=kind, why=str(error))
+
+
+async def _await(work: Awaitable[T], every_s: float, meanwhile: Callable[[], None]) -> T:
+    """Return what `work` does; `meanwhile` is called again and again, and where it raises the work is left."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            await asyncio.wait([task], timeout=every_s)
+            meanwhile()
+    finally:
+        task.cancel()
+    return task.result()
 
 
 def without_entries(intent: Intent, why: str) -> Intent:

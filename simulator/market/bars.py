@@ -160,7 +160,7 @@ class Bars:
         found: tuple[Instants | None, Floats] = self.worked_out[key]
         return found
 
-    def known(self, what: str, column: int) -> tuple[Floats, int, int]:
+    def locate(self, what: str, column: int) -> tuple[Floats, int, int]:
         """Return the `series` of the whole bars, and from where to where in it the rows of these bars stand."""
         start = 0 if self.cut_from is None else self.cut_from[1]
         rows, values = self.whole.series(what, column)
@@ -292,7 +292,7 @@ class Snapshot:
 
         A read-only view: copy it to change it. Raises KeyError for an unknown symbol.
         """
-        values, first, end = self.bars.known(what, self.bars.column(symbol))
+        values, first, end = self.bars.locate(what, self.bars.column(symbol))
         return values[first if last is None else max(first, end - last) : end]
 
     def last(self, symbol: str, what: str = "close") -> float:

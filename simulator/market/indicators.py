@@ -134,7 +134,7 @@ def along(bars: Bars, name: str, column: int, windows: Sequence[int]) -> Any:
         guess = did_you_mean(name, FIELDS_OF)
         raise UsageError(f'no indicator "{name}" of one symbol{guess}', mend=f"there are {', '.join(FIELDS_OF)}")
     function, fields = globals()[name], FIELDS_OF[name]
-    spans = [bars.known(field, column) for field in fields]
+    spans = [bars.locate(field, column) for field in fields]
     first, end = max(span[1] for span in spans), spans[0][2]
     if first > 0:
         return function(*(values[first:end] for values, _, _ in spans), *windows)

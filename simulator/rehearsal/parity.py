@@ -26,7 +26,7 @@ from simulator.evidence.writer import session_ends
 from simulator.forward import payloads
 from simulator.forward.approvals import fold, list_changed
 from simulator.forward.books import Split
-from simulator.forward.feed import ASKED, adjusted, input_digests
+from simulator.forward.feed import ASKED, adjust_for_splits, input_digests
 from simulator.forward.registration import find_folder
 from simulator.llm.providers.offline import Offline
 from simulator.market.bars import instant, moment
@@ -279,7 +279,7 @@ def replay_again(
         points = points_of(strategy, config.schedule)
         there = workspace.reading(str(data.absolute()))
         inputs = load_inputs(spec.symbols, spec.first, last, strategy.window, points, there, config).inputs
-        shown = adjusted(inputs.bars, splits), adjusted(inputs.context, splits)
+        shown = adjust_for_splits(inputs.bars, splits), adjust_for_splits(inputs.context, splits)
         inputs = replace(inputs, bars=shown[0], context=shown[1])
         if (data / ASKED).is_file():  # headlines were the broker's, as it told them then
             inputs = replace(inputs, news=load_news(data / "news"))

@@ -355,6 +355,6 @@ METRICS: dict[str, Metric] = {metric.key: metric for metric in CATALOGUE}
 """Every metric by its key."""
 
 
-def unnamed(key: str) -> Metric:
+def make_metric(key: str) -> Metric:
     """Return a metric for a key that the catalogue does not have."""
     return Metric(key, key.replace("_", " ").capitalize(), "", ratio)

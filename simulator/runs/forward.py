@@ -20,7 +20,7 @@ from simulator.config import WEEKDAYS, Config, load_config, override_config
 from simulator.errors import DataError
 from simulator.forward.agenda import SETTLE
 from simulator.forward.books import Books, Split
-from simulator.forward.feed import Fetch, RecordedFeed, Source, adjusted, input_digests
+from simulator.forward.feed import Fetch, RecordedFeed, Source, adjust_for_splits, input_digests
 from simulator.forward.protocols import Clock, ForwardBroker, Known
 from simulator.forward.registration import Registration
 from simulator.forward.session import Session
@@ -177,15 +177,15 @@ def _loader(
         loaded = replace(loaded, bars=with_absent(loaded.bars, spec.symbols))
         start = int(np.searchsorted(loaded.bars.session_of, day_number(spec.first)))
         if not marks and start and as_of >= midnight:
-            before = adjusted(loaded.bars.rows(0, start), [one for one in splits if one.session <= spec.first])
+            before = adjust_for_splits(loaded.bars.rows(0, start), [one for one in splits if one.session <= spec.first])
             then = before.snapshot(midnight)
             marks.update({symbol: then.last(symbol) for symbol in spec.symbols if then.has(symbol)})
-        shown = adjusted(loaded.context, splits)
+        shown = adjust_for_splits(loaded.context, splits)
         bars, _, _ = with_cash_return(loaded.bars, shown, config, start)
         goes_on = session_hours(as_of)[0] <= as_of and bars.session_of[-1] == day_number(today)
         if not daily and goes_on:  # what cash returns today is not known
             bars = replace(bars, cash_return=np.append(bars.cash_return[:-1], np.nan))
-        snapshot = adjusted(bars, splits).snapshot(as_of, events, shown, news)
+        snapshot = adjust_for_splits(bars, splits).snapshot(as_of, events, shown, news)
         # A split on the first session is in the shares that are bought then.
         return Known(snapshot, bars.rows(start, len(bars)), [one for one in splits if one.session > spec.first])
 

@@ -140,10 +140,7 @@ def _close_first(
     test: Registration, keys: Mapping[str, Keys], url: str | None, settings: Forward, workspace: Workspace, store: Store
 ) -> None:
     """Close what a loop that was killed did not. Raises StoppedError once it is done, BrokerError where it is not."""
-    mode, now = "rehearsal" if url is not None else settings.mode, datetime.now(UTC).isoformat()
-    heart = Heartbeat(
-        test.id, test.strategy, test.accounts, mode, "stopping", now, now, None, settings.heartbeat_s
-    )  # fmt: skip
+    heart = _make_heart(test, settings, url, "stopping")
     beat(workspace, heart)
     try:
         patience = make_patience(settings)
@@ -151,6 +148,16 @@ def _close_first(
     finally:
         beat(workspace, replace(heart, state="stopped"))
     raise StoppedError(f"every position was to be closed, and that is ordered; then `rm {STOP}`")
+
+
+def _mode_of(settings: Forward, url: str | None) -> str:
+    return settings.mode if url is None else "rehearsal"
+
+
+def _make_heart(test: Registration, settings: Forward, url: str | None, state: str) -> Heartbeat:
+    """Return the heartbeat of a test before its loop has one of its own."""
+    now, every = datetime.now(UTC).isoformat(), settings.heartbeat_s
+    return Heartbeat(test.id, test.strategy, test.accounts, _mode_of(settings, url), state, now, now, None, every)
 
 
 def with_accounts(
@@ -301,11 +308,11 @@ class Loop:
         frequency = str(test.terms.get("bars", DAILY))
         news = self.settings.news == "broker"
         source = alpaca_source(self.keys[leading.name], self.url, patience, frequency, self.settings.bars_feed, news)
-        mode = "rehearsal" if rehearsed else self.settings.mode
+        mode = _mode_of(self.settings, self.url)
         opened = open_session(self.spec, self.last, self.workspace, test, mode, accounts.__getitem__, clock, source)
         data = MarketData(self.keys[leading.name], url=self.url, patience=patience)
         with closing(data) as prices, ExitStack() as entered:
-            with self._preparing(mode):
+            with self._preparing():
                 session, loop = entered.enter_context(opened)
             if session.watch is None:
                 raise UsageError("nobody watches over the loop")
@@ -319,7 +326,7 @@ class Loop:
             session.closing = partial(close_if_owed, accounts, self.workspace, session.store, test.id)
 
             for account in accounts.values():
-                account.is_hurried = watch.is_asked_to_end
+                account.hurry_while(watch.is_asked_to_end)
 
             async def trade() -> None:
                 async with hints.running():
@@ -335,12 +342,9 @@ class Loop:
             return session
 
     @contextmanager
-    def _preparing(self, mode: str) -> Iterator[None]:
+    def _preparing(self) -> Iterator[None]:
         """Be seen and heed the kill switch while bars are loaded, which may take minutes or hang: SIGTERM ends it."""
-        started, test = datetime.now(UTC).isoformat(), self.registration
-        heart = Heartbeat(
-            test.id, test.strategy, test.accounts, mode, "starting", started, started, None, self.settings.heartbeat_s
-        )
+        heart = _make_heart(self.registration, self.settings, self.url, "starting")
         ready = threading.Event()
 
         def look() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from simulator.forward.books import Books, Split
-from simulator.forward.feed import adjusted
+from simulator.forward.feed import adjust_for_splits
 from simulator.forward.protocols import Known
 from simulator.forward.session import Session
 from simulator.forward.settings import Forward
@@ -78,7 +78,7 @@ class MemoryFeed:
         end = int(np.searchsorted(bars.closes_at, instant(as_of), side="right"))
         start = int(np.searchsorted(bars.session_of, day_number(self.first)))
         known = [one for one in self.splits if one.session <= as_of.astimezone(NEW_YORK).date()]
-        return Known(adjusted(bars, known).snapshot(as_of), bars.rows(min(start, end), end), known)
+        return Known(adjust_for_splits(bars, known).snapshot(as_of), bars.rows(min(start, end), end), known)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pytest
 from simulator.errors import BrokerError, DataError
 from simulator.forward.actions import alpaca_source, read_actions
 from simulator.forward.books import Split
-from simulator.forward.feed import Actions, RecordedFeed, Source, adjusted
+from simulator.forward.feed import Actions, RecordedFeed, Source, adjust_for_splits
 from simulator.forward.mode import make_rehearsal_keys
 from simulator.forward.protocols import Known
 from simulator.market.bars import NUMBERS, Bars, instant
@@ -107,11 +107,11 @@ def test_history_is_shown_in_the_shares_of_today() -> None:
     at = days * 86_400_000_000_000
     prices = np.array([[700.0], [707.0], [102.0]])
     bars = Bars(("A",), at, at + 1, prices, prices, prices, prices, prices * 10, prices * 0.01, days, ("x",))
-    shown = adjusted(bars, [Split("A", date(2024, 6, 5), 7.0)])
+    shown = adjust_for_splits(bars, [Split("A", date(2024, 6, 5), 7.0)])
     assert shown.close[:, 0].tolist() == pytest.approx([100.0, 101.0, 102.0])
     assert shown.volume[:, 0].tolist() == pytest.approx([49_000.0, 49_490.0, 1_020.0])
     assert shown.dividend[:, 0].tolist() == pytest.approx([1.0, 1.01, 1.02])
-    assert adjusted(bars, [Split("B", date(2024, 6, 5), 7.0)]) is bars
+    assert adjust_for_splits(bars, [Split("B", date(2024, 6, 5), 7.0)]) is bars
 
 
 def test_corporate_actions_are_read_as_the_broker_has_them() -> None:

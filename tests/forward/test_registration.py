@@ -92,7 +92,7 @@ def test_a_rehearsal_registers_beside_the_tests_and_is_none(tmp_path: Path, stor
     rehearsal, fresh = register(make_registration(rehearsal={"first": "2024-06-03"}), tmp_path, store)
     assert fresh
     assert rehearsal.id != test.id
-    assert "rehearsal" not in test._said  # ids of tests registered before are what they were
+    assert "rehearsal" not in test._content  # ids of tests registered before are what they were
     assert registrations(tmp_path) == [test]
 
 

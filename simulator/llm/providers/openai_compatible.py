@@ -35,7 +35,7 @@ from simulator.llm.providers.complaints import (
     shorten,
 )
 from simulator.llm.registry import OPENAI_COMPATIBLE
-from simulator.llm.spending.usage import is_told, read_usage
+from simulator.llm.spending.usage import counts_tokens, read_usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -432,6 +432,6 @@ def _usage_in(content: bytes) -> Mapping[str, Any]:
         return {}
     for part in (body, body.get("error")) if isinstance(body, dict) else ():
         usage = part.get("usage") if isinstance(part, dict) else None
-        if isinstance(usage, dict) and is_told(usage):
+        if isinstance(usage, dict) and counts_tokens(usage):
             return usage
     return {}

@@ -56,7 +56,7 @@ def read_usage(request: ChatRequest, text: str, reported: Any, price: Price) -> 
     if reasoning > completion:
         completion += reasoning
     completion = max(completion, _count(reported, ("total_tokens",)) - prompt)
-    told, (cached, written) = _told_usd(reported, counted), _count_cached(reported, prompt)
+    told, (cached, written) = _read_usd(reported, counted), _count_cached(reported, prompt)
     # Without either as before: whoever prices answers by their tokens alone need not know of caches.
     more = {"cached": cached, "written": written} if cached or written else {}
     return Usage(prompt, completion, price(request, prompt, completion, told, **more), cached, written)
@@ -80,7 +80,7 @@ def read_number(value: Any) -> float | None:
         return None
 
 
-def is_told(reported: Mapping[str, Any]) -> bool:
+def counts_tokens(reported: Mapping[str, Any]) -> bool:
     """True where a report says anything: a number that is not 0, in itself or in one of its parts."""
     parts = (one.values() if isinstance(one, Mapping) else (one,) for one in reported.values())
     return any(read_number(one) for part in parts for one in part)
@@ -107,7 +107,7 @@ def _count_cached(reported: Mapping[str, Any], prompt: int) -> tuple[int, int]:
     return min(read, prompt), min(written, prompt - min(read, prompt))
 
 
-def _told_usd(reported: Mapping[str, Any], counted: bool) -> float | None:
+def _read_usd(reported: Mapping[str, Any], counted: bool) -> float | None:
     """Dollars as told, possible or not; None where nothing is told.
 
     Routers that ask with the user's own key (BYOK) tell their fee as ``cost``, often 0, and the rest in

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from simulator.analysis.verdict import withheld
 from simulator.evidence.records import RunRecord
 from simulator.number_format import number_of
-from simulator.report.catalogue import GROUPS, METRICS, unnamed
+from simulator.report.catalogue import GROUPS, METRICS, make_metric
 from simulator.report.table import Column, Group, Row, Table
 
 BENCHMARKS = {"buy_and_hold": "Buy-and-hold", "equal_weight": "Equal-weight", "exposure_matched": "Same exposure"}
@@ -40,7 +40,7 @@ def tabulate_figures(run: RunRecord, brief: bool = False) -> Table:
     names = {*METRICS, *ENDS, *run["inference"]}
     further = [k for k, v in run["metrics"].items() if k not in names and (v is None or number_of(v) is not None)]
     groups = []
-    for title, metrics in {**GROUPS, "Further figures": tuple(map(unnamed, further))}.items():
+    for title, metrics in {**GROUPS, "Further figures": tuple(map(make_metric, further))}.items():
         shown = [m for m in metrics if m.key in ALWAYS or any(m.key in account.values for account in accounts)]
         if brief:
             shown = [m for m in shown if m.brief and not (short and m.annualised)]

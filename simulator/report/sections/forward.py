@@ -44,7 +44,7 @@ def tabulate_validation(facts: ForwardFacts) -> Table:
     lost = f"{ratio(facts.minutes - facts.alive, 0)} of {whole(facts.minutes)} open minutes without a heartbeat"
     up = f"{lost}, {counted(facts.restarts, 'restart')}"
     rows = [
-        ("Profit and loss", _signed(first.pnl), first.pnl, f"{_signed(first.pnl / days)} a session"),
+        ("Profit and loss", _sign_dollars(first.pnl), first.pnl, f"{_sign_dollars(first.pnl / days)} a session"),
         ("Recommendations that came true", *_share(facts.hits)),
         ("Cost of models", cents(facts.cost_usd), facts.cost_usd, _describe_calls(facts)),
         ("Points held", points_held, facts.executed, missed or "none late, missed or failed"),
@@ -77,7 +77,7 @@ def _describe_calls(facts: ForwardFacts) -> str:
     return f"{asked}; the plan expected {cents(likely)}: {within} {cents(low)} to {cents(high)}"
 
 
-def _signed(value: float | None) -> str:
+def _sign_dollars(value: float | None) -> str:
     return dollars(value, 2, sign=True)
 
 
@@ -166,15 +166,17 @@ def _account(one: AccountFacts) -> Row:
         JUDGEMENT[one.verdict.standing],
         Cell(cents(one.equity), value=one.equity),
         Cell(signed_percent(one.total_return), value=one.total_return),
-        Cell(_signed(one.pnl), value=one.pnl),
+        Cell(_sign_dollars(one.pnl), value=one.pnl),
         Cell(percent(one.max_drawdown), value=one.max_drawdown),
         Cell(cents(one.costs), value=one.costs),
-        Cell(_signed(one.accruals), value=one.accruals),
+        Cell(_sign_dollars(one.accruals), value=one.accruals),
         Cell(
-            _signed(one.unexplained), value=one.unexplained, why="" if one.unexplained is not None else "not read yet"
+            _sign_dollars(one.unexplained),
+            value=one.unexplained,
+            why="" if one.unexplained is not None else "not read yet",
         ),
         Cell(whole(one.orders), note=f"{len(one.refused)}" if one.refused else "", value=float(one.orders)),
-        Cell(_signed(one.slippage), note=slippage, value=one.slippage),
+        Cell(_sign_dollars(one.slippage), note=slippage, value=one.slippage),
         Cell(ratio(one.verdict.e_value), value=one.verdict.e_value),
     )
     return make_row(one.name, cells, one.number)
@@ -196,9 +198,9 @@ def tabulate_days(facts: ForwardFacts) -> Table:
         books = (None, None) if day is None else (day.pnl, day.equity)
         calls, cost, errors, up = 4 * [None] if loop is None else loop.figures
         cells = [
-            Cell(_signed(books[0]), value=books[0], why="" if day else "no row"),
+            Cell(_sign_dollars(books[0]), value=books[0], why="" if day else "no row"),
             Cell(cents(books[1]), value=books[1]),
-            Cell(_signed(total), value=total),
+            Cell(_sign_dollars(total), value=total),
             Cell(f"{held} of {len(due)}" if due else "none due", value=float(held)),
             *(Cell(write(value), value=value) for write, value in
               ((whole, calls), (cents, cost), (whole, errors), (percent, up))),
@@ -222,7 +224,7 @@ def tabulate_fills(fills: Sequence[FillRow]) -> Table:
                 Cell(shares(one.quantity), value=one.quantity),
                 Cell(price(one.price), value=one.price),
                 Cell(price(one.reference), value=one.reference, why="" if one.reference else "no bar tells"),
-                Cell(_signed(one.slippage), value=one.slippage),
+                Cell(_sign_dollars(one.slippage), value=one.slippage),
                 one.why,
             ],
         )
