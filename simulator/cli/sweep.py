@@ -175,8 +175,9 @@ class _Course:
             self.begun, self.first = time.monotonic(), done  # what was there before took no time
         self.done, self.total = done, total
         gained = done - self.first
-        left = (total - done) * (time.monotonic() - self.begun) / gained if gained else 0.0
-        after = f"about {say_duration(left / 60)} left" if gained and done < total else ""
+        known = 100 * gained >= total  # the first ones wait for what all of them need
+        left = (total - done) * (time.monotonic() - self.begun) / gained if known else 0.0
+        after = f"about {say_duration(left / 60)} left" if known and done < total else ""
         if not self.told and left >= 10:
             self.told = True
             say(f"sim: {done:,} of {total:,} {self.unit}, {after}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -74,25 +74,29 @@ class DeskDefinition:
         """Limits on a trade."""
         return Caps(**self.spec.caps.model_dump(), filters=self.spec.filters, exits=self.spec.exits)
 
+    def override(self, parameters: Mapping[str, object]) -> DeskDefinition:
+        """Return it with `parameters` in place of keys: ``analysed``, ``caps.position``, ``schedule.open``. Raises
+        UsageError for one there is no key for."""
+        given = dict(parameters)
+        of_house = {name: given.pop(name) for name in list(given) if name.partition(".")[0] in HouseRules.model_fields}
+        return replace(self, spec=_override(self.spec, given), house=_override(self.house, of_house))
+
 
 def load_definition(path: Path, config: Path, parameters: Mapping[str, object] | None = None) -> DeskDefinition:
     """Load the desk in the folder of `path` (its ``strategy.yaml``) for a workspace's folder `config`.
 
-    `parameters` replace keys: ``analysed``, ``caps.position``, ``schedule.open``. Raises ConfigError naming file and
-    line, UsageError for a parameter there is no key for.
+    `parameters` replace keys, as `DeskDefinition.override` has it. Raises ConfigError naming file and line, UsageError
+    for a parameter there is no key for.
     """
     spec, house = read_yaml(path, DeskSpec), HouseRules()
     files = {path.name: hashlib.sha256(read_bytes(path)).hexdigest()}
     if (rules := config / "desk.yaml").is_file():
         house = read_yaml(rules, HouseRules)
         files["config/desk.yaml"] = hashlib.sha256(read_bytes(rules)).hexdigest()
-    given = dict(parameters or {})
-    of_house = {name: given.pop(name) for name in list(given) if name.partition(".")[0] in HouseRules.model_fields}
-    spec, house = _override(spec, given), _override(house, of_house)
     assets = config / "assets.yaml"
     sectors = sectors_of(read_yaml(assets, Assets)) if assets.is_file() else {}
     files["sectors of config/assets.yaml"] = hashlib.sha256(json.dumps(sectors, sort_keys=True).encode()).hexdigest()
-    return DeskDefinition(path.parent.name, path.parent, spec, house, sectors, files)
+    return DeskDefinition(path.parent.name, path.parent, spec, house, sectors, files).override(parameters or {})
 
 
 def sectors_of(assets: Assets) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -56,6 +56,14 @@ class PlanLine:
     cached_tokens: float = 0.0
     saved_usd: float = 0.0
     most_calls: int = 0
+
+    def at_most(self, most: int) -> PlanLine:
+        """Return the same with tokens and dollars that are, at the highest, those of `most` questions."""
+        if most <= self.calls:
+            return self
+        factor = (self.misses + most - self.calls) / max(1, self.misses)
+        scaled = {name: getattr(self, name).up_to(factor) for name in ("prompt_tokens", "completion_tokens", "usd")}
+        return replace(self, most_calls=most, **scaled)
 
 
 @dataclass(frozen=True)
@@ -186,6 +194,7 @@ class SweepPlan(Questions):
     lines : questions of all members, one that several share counted once
     asked_apart : combinations of settings that ask questions of their own
     splits : sentences on what is chosen in sample and judged out of sample
+    notes : sentences on which questions are new, and which members are there
     """
 
     strategy: str
@@ -201,12 +210,13 @@ class SweepPlan(Questions):
     asking_minutes: float = 0.0
     asked_apart: int = 0
     splits: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return what ``sim sweep --plan --json`` prints."""
         names = (
             *("strategy", "decisions", "search", "members", "minutes", "max_cost"),
-            *("asking_minutes", "asked_apart", "splits"),
+            *("asking_minutes", "asked_apart", "splits", "notes"),
         )
         return {
             **{name: getattr(self, name) for name in names},

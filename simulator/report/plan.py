@@ -36,7 +36,8 @@ def print_sweep_plan(plan: SweepPlan, console: Console) -> None:
     for sentence in plan.splits:
         _print(console, sentence)
     if plan.minutes:
-        _print(console, f"Playing takes about {say_duration(plan.minutes)}; as many processes share it as there are.")
+        how = "this process plays member after member" if plan.lines else "as many processes share it as there are"
+        _print(console, f"Playing takes about {say_duration(plan.minutes)}; {how}.")
     if not plan.lines:
         _print(console, "It asks no model: nothing to pay.")
         return
@@ -44,12 +45,16 @@ def print_sweep_plan(plan: SweepPlan, console: Console) -> None:
     hits = sum(line.hits for line in plan.lines)
     apart = f", of {plan.asked_apart:,} combinations that ask for themselves" if plan.asked_apart > 1 else ""
     _print(console, f"{hits + plan.misses:,} questions{apart}: {hits:,} answered on disk, {plan.misses:,} to ask.")
+    if plan.most_calls > plan.calls:
+        _print(console, f"At most {plan.most_calls:,} questions, where agents ask every tool they may.")
     if plan.usd.high:
         usd = plan.usd
         money = f"About ${usd.likely:.2f} (${usd.low:.2f} to ${usd.high:.2f})"
         _print(console, f"{money}, {say_duration(plan.asking_minutes)}.")
         if usd.likely > plan.max_cost:
             _print(console, f"More than --max-cost {plan.max_cost:g}: it would stop there and keep what it paid for.")
+    for sentence in plan.notes:
+        _print(console, sentence)
 
 
 def title(plan: Plan) -> str:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -118,13 +118,14 @@ class SharedQuestions:
     minutes: float
 
 
-def plan_shared(specs: Iterable[RunSpec], workspace: Workspace) -> SharedQuestions:
-    """Return what the runs of `specs` ask together. Raises what :func:`make_plan` raises."""
+def plan_shared(specs: Iterable[RunSpec], workspace: Workspace, stages: Collection[str] = STAGES) -> SharedQuestions:
+    """Return what the runs of `specs` ask together in `stages`. Raises what :func:`make_plan` raises."""
     provider, calls, keys, lines, seconds = PlanProvider(), dict[str, Call](), [], tuple[PlanLine, ...](), 0.0
     for spec in specs:
         with _meet_all(spec, workspace, provider) as met:
-            keys.append(frozenset(call.key for call in met.gateway.calls))
-            calls |= {call.key: call for call in met.gateway.calls}
+            found = {call.key: call for call in met.gateway.calls if call.purpose.get("stage") in stages}
+            keys.append(frozenset(found))
+            calls |= found
             lines = _lines(calls.values(), met.gateway.cache, provider.asked, Prices(met.config.models.prices))
             seconds = _seconds(lines, seats_of(met.strategy).values(), met.config, 1, 1)
     return SharedQuestions(tuple(keys), lines, seconds / 60)
@@ -192,16 +193,7 @@ def _lines(
     reread = reread_tokens(missing.values())
     places = sorted({*found, *unanswered}, key=lambda at: (STAGES.index(at[0]) if at[0] in STAGES else len(STAGES), at))
     lines = (_line(at, found[at], unanswered[at], cache, prices, reread) for at in places)
-    return tuple(_at_most(line, most.get(line.stage, 0)) for line in lines)
-
-
-def _at_most(line: PlanLine, most: int) -> PlanLine:
-    """Return `line` with tokens and dollars that are, at the highest, those of `most` questions."""
-    if most <= line.calls:
-        return line
-    factor = (line.misses + most - line.calls) / max(1, line.misses)
-    scaled = {name: getattr(line, name).up_to(factor) for name in ("prompt_tokens", "completion_tokens", "usd")}
-    return replace(line, most_calls=most, **scaled)
+    return tuple(line.at_most(most.get(line.stage, 0)) for line in lines)
 
 
 def _line(

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from simulator.errors import LLMError, UsageError
 from simulator.llm.spending.budget import RunBudgetError
-from simulator.replay.prefetch import Prefetched, prefetch
+from simulator.replay.prefetch import prefetch
 from simulator.runs.gateway_setup import SECONDS_AFTER_STOP, open_gateway, open_opinions
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
@@ -82,16 +81,15 @@ def _ask(
         ahead = asking.loop.run(prefetch(council, staged, report, kept))
         asking.drain(None if ahead.stopped is None else SECONDS_AFTER_STOP)
         if ahead.stopped is not None:
-            raise _add_continuation(ahead, spec)
+            raise add_continuation(ahead.stopped, spec.max_cost)
         asked = Asked(gateway.asked, gateway.cached, gateway.failed, gateway.cost_usd)
         return tape_of(council, staged, ahead.opinions, points), asked
 
 
-def _add_continuation(ahead: Prefetched, spec: RunSpec) -> LLMError:
-    error: Any = ahead.stopped
+def add_continuation(error: LLMError, max_cost: float) -> LLMError:
+    """Return `error` with what continues the sweep, which had `max_cost` dollars to spend."""
     if isinstance(error, RunBudgetError):
-        error.mend = f"a higher --max-cost than {spec.max_cost:g} continues, answers paid for are kept"
+        error.mend = f"a higher --max-cost than {max_cost:g} continues, answers paid for are kept"
     else:
         error.mend = f"{error.mend}; the same command continues" if error.mend else "the same command continues"
-    made: LLMError = error
-    return made
+    return error

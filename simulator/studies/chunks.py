@@ -1,4 +1,5 @@
-"""Members of a sweep played a chunk at a time: pure, from inputs alone; no model is asked, no clock is read."""
+"""Members of a sweep played a chunk at a time: pure, from inputs alone; no clock is read, and no model is asked but by
+desks with agents, whose chunks the command itself plays."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from simulator.replay.kernel.batch import AT_ONCE, MEASURES, Batch, play_many
 from simulator.replay.tape import Tape
 from simulator.rules import Occasions, Rule
 from simulator.rules.base import has_form_of_many, settings_of, weights_by_step
+from simulator.studies.desk_tapes import decide_desk
 from simulator.studies.inputs import Member, SweepInputs
 
 
@@ -70,6 +72,8 @@ def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
     limits = [one.rules.limits for one in alike]
     if decided := [one.tape for one in alike if one.tape is not None]:
         return Batch.of(market, decided, execution, cash, limits)
+    if alike[0].desk is not None:  # limits cut the decisions as they were made
+        return Batch.of(market, [decide_desk(inputs, one) for one in alike], execution, cash)
     rules = [one.rule for one in alike if one.rule is not None]
 
     def weigh(r: int) -> Floats:

@@ -147,7 +147,7 @@ class Shipped:
     def of(cls, inputs: SweepInputs) -> Shipped:
         import cloudpickle
 
-        module = sys.modules.get(type(inputs.rule).__module__)
+        module = sys.modules.get(type(inputs.rule).__module__) if inputs.kind == "rule" else None
         by_value = module is not None and module.__name__.partition(".")[0] not in ("simulator", "__main__")
         if by_value:
             cloudpickle.register_pickle_by_value(module)

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.config import Config, load_config, override_config
+from simulator.config import Config, Seat, load_config, override_config
+from simulator.desk.spec import DeskDefinition
+from simulator.desk.strategy import Desk
 from simulator.errors import UsageError
 from simulator.evidence.sweep_records import MemoryRecord
 from simulator.llm.cutoffs import cutoffs_of, grey_until, language_models, latest_cutoff
@@ -20,19 +22,21 @@ from simulator.llm.registry import seats
 from simulator.llm.spending.prices import Prices
 from simulator.market.bars import Bars, Floats
 from simulator.replay.kernel.market import PreparedMarket
+from simulator.replay.prefetch import Progress
 from simulator.replay.tape import Tape
 from simulator.rules import Occasions, Rule, RuleStrategy
 from simulator.rules.base import exits_of, refuse_other_vector_form
 from simulator.rules.exits import NO_EXITS, Exits
-from simulator.runs.load_inputs import LoadedInputs, load_inputs, schedule_again
+from simulator.runs.identity import digest_of
+from simulator.runs.load_inputs import LoadedInputs, load_inputs, refuse_splits, schedule_again
 from simulator.runs.measure import risk_free
 from simulator.runs.spec import RunSpec, split_parameters
-from simulator.runs.strategies import Loaded, Nobody, Seating, find_strategy, is_desk_file, load_strategy
+from simulator.runs.strategies import SEATS, Loaded, Nobody, Seating, find_strategy, is_desk_file, load_strategy
 from simulator.studies.council_tapes import CouncilTape, override_trade
 from simulator.studies.study import Study
 from simulator.trading.cycle import TradingRules
 from simulator.trading.schedule import Point
-from simulator.trading.strategy import points_of
+from simulator.trading.strategy import points_of, seats_of
 from simulator.workspace import Workspace
 
 TRADE = "trade."
@@ -52,8 +56,8 @@ it is two and a half times as much."""
 
 @dataclass(frozen=True)
 class Member:
-    """One member ready to play: its rule, or what its council decided, the rules of trading, and what its decisions
-    rest on.
+    """One member ready to play: its rule, what its council decided, or its desk, which asks nobody here; the rules of
+    trading, and what its decisions rest on.
 
     `history` (sessions before the first), `points`, `weekday` and `interest` (on idle cash) decide which inputs it
     reads: members that agree in them share.
@@ -68,6 +72,7 @@ class Member:
     weekday: str
     interest: str | float
     tape: Tape | None = None
+    desk: Desk | None = None
 
     @property
     def place(self) -> tuple[Any, ...]:
@@ -81,7 +86,7 @@ class Member:
     @property
     def priced(self) -> bool:
         """True where a decision names prices."""
-        return self.tape is not None or self.exits.priced
+        return self.rule is None or self.exits.priced
 
 
 MOST_CONFIGURED = 1_000
@@ -108,11 +113,15 @@ class SweepInputs:
     """`inputs` with the longest `history` read so far."""
     decided: dict[str, CouncilTape] = field(default_factory=dict)
     """Decisions of the councils by `council_key`, once they were asked (:mod:`simulator.studies.ask_councils`)."""
+    tapes: dict[int, Tape] = field(default_factory=dict)
+    """Decisions of members that are desks, those played last (:mod:`simulator.studies.desk_tapes`)."""
+    heard: list[Progress] = field(default_factory=list)
+    """Called while a desk is played in this process."""
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ["study", "workspace", "_read", "decided", "config", "of_council"]
-        kept += [] if self.of_council else ["strategy"]  # a council has templates, which do not travel
-        return {name: value for name, value in vars(self).items() if name in kept}
+        kept = ["study", "workspace", "_read", "decided", "config", "kind", "definition"]
+        kept += ["strategy"] if self.kind == "rule" else []  # templates of prompts do not travel
+        return {name: value for name, value in vars(self).items() if name in kept} | {"tapes": {}, "heard": []}
 
     def prepare(self) -> SweepInputs:
         """Read all that members need, the bars for the longest history of any. Raises as `member` and `staged`."""
@@ -133,8 +142,9 @@ class SweepInputs:
 
     def members(self, numbers: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> list[Member]:
         """Return the members of `numbers`, whose settings are `rows`, as `member` gives each."""
-        if self.of_council:
-            return [self._council_member(number) for number in numbers]
+        if self.kind != "rule":
+            make = self._council_member if self.of_council else self._desk_member
+            return [make(number) for number in numbers]
         base, found = self.study.base, list[Member]()
         own, overrides = split_parameters(name for name in rows[0] if name != "models")
         fixed_own = base.own
@@ -159,6 +169,15 @@ class SweepInputs:
         tape = decided.tape(override_trade(decided.spec, split_own(spec)[1]))
         place = decided.window, decided.points, config.schedule.weekday, config.costs.cash_interest
         return Member(number, None, settings.rules, config.accounts.cash, *place, tape)
+
+    def _desk_member(self, number: int) -> Member:
+        spec = self.study.spec(number)
+        settings = self.settings(spec.overrides)
+        own = {name: value for name, value in spec.own.items() if not name.startswith(SEATS)}
+        desk, config = Desk(self.definition.override(own)), settings.config
+        points = settings.points.setdefault(repr(desk.points), points_of(desk, config.schedule))
+        place = desk.window, points, config.schedule.weekday, config.costs.cash_interest
+        return Member(number, None, settings.rules, config.accounts.cash, *place, desk=desk)
 
     def council_key(self, spec: RunSpec) -> str:
         """Return what tells the councils of two members apart: all that a question may show."""
@@ -197,16 +216,37 @@ class SweepInputs:
             raise
 
     @cached_property
-    def of_council(self) -> bool:
-        """True where models are asked. Raises UsageError for a desk: its account enters every decision, so its members
-        have no opinions or signals in common that a sweep could play."""
+    def kind(self) -> Literal["rule", "council", "desk"]:
+        """Kind of strategy."""
         name = self.study.base.strategy
         if not isinstance(name, str) or (path := find_strategy(name, self.workspace.strategies)).suffix == ".py":
-            return False
-        if is_desk_file(path):
-            mend = "`sim run --set NAME=VALUE` plays one setting at a time, each a trial"
-            raise UsageError(f"{name} is a desk, which no sweep plays", mend=mend)
-        return True
+            return "rule"
+        return "desk" if is_desk_file(path) else "council"
+
+    @property
+    def of_council(self) -> bool:
+        """True where what was said of the market is all that members need, whatever their account."""
+        return self.kind == "council"
+
+    @cached_property
+    def definition(self) -> DeskDefinition:
+        """The desk as its first member has it. Raises UsageError for another strategy."""
+        strategy = self.strategy.strategy
+        if not isinstance(strategy, Desk):
+            raise UsageError(f"{strategy.name} is no desk")
+        return strategy.definition
+
+    @cached_property
+    def asks_in_turn(self) -> bool:
+        """True where members are desks with agents: they are asked date by date, as their account is then."""
+        shown = map(self.member, self.study.space.examples()) if self.kind == "desk" else ()
+        return any(one.desk is not None and one.desk.definition.spec.agents for one in shown)
+
+    @cached_property
+    def budget_name(self) -> str:
+        """Name under which what the members ask is paid."""
+        made_of = [self.study.described(), self.config.dump(), dict(self.strategy.files)]
+        return f"sweep-{digest_of(made_of)[:10]}"
 
     @cached_property
     def strategy(self) -> Loaded:
@@ -228,14 +268,17 @@ class SweepInputs:
 
     @property
     def by_step(self) -> bool:
-        """True where the members are rules that are asked date by date."""
+        """True where the members are asked date by date and put no question."""
+        if self.kind == "desk":
+            return not self.asks_in_turn
         return not self.of_council and type(self.rule).weights_for.__func__ is Rule.weights_for.__func__  # type: ignore[attr-defined]
 
     def _load(self, spec: RunSpec) -> Loaded:
         seating = None
-        if self.of_council:
-            models = self.settings(spec.overrides).config.models
-            seating = Seating(Nobody("sweep"), seats(models, spec.models), tuple(self.config.accounts.accounts))
+        if self.kind != "rule":
+            config = self.settings(spec.overrides).config
+            taken = seats(config.models, spec.models)
+            seating = Seating(Nobody("sweep"), taken, tuple(config.accounts.accounts), config=config)
         return load_strategy(spec.strategy, self.workspace.strategies, seating, spec.own, len(spec.symbols))
 
     def staged(self, member: Member) -> LoadedInputs:
@@ -314,6 +357,9 @@ class SweepInputs:
             return
         members = [self.member(number) for number in self.study.space.examples()]
         self.staged(max(members, key=lambda one: one.history))
+        for member in members:
+            if member.desk is not None:
+                refuse_splits(self._load(self.study.spec(member.number)).strategy, self.staged(member))
         for member in (members[0], members[-1]):
             if member.rule is not None:
                 refuse_other_vector_form(member.rule, self.occasions(member))
@@ -335,7 +381,10 @@ class SweepInputs:
     def memory(self) -> MemoryRecord | None:
         """Memory of the models that were asked; None where none was."""
         prices = Prices(self.config.models.prices)
-        models = [one for tape in self.decided.values() for one in cutoffs_of(tape.seats, prices)]
+        taken: list[Mapping[str, Seat]] = [tape.seats for tape in self.decided.values()]
+        if self.asks_in_turn:
+            taken = [seats_of(self._load(self.study.spec(n)).strategy) for n in self.study.space.examples()]
+        models = [one for each in taken for one in cutoffs_of(each, prices)]
         if not language_models(models):
             return None
         cutoff = latest_cutoff(models)

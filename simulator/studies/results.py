@@ -24,7 +24,9 @@ from simulator.evidence.sweep_records import SEAL, SealRecord
 from simulator.evidence.verify_sweep import digests_of, read_seal, series_head, table_digest
 from simulator.files import write_file
 from simulator.market.bars import Floats
+from simulator.runs.identity import code_digest, data_digest, digest_of
 from simulator.studies.chunks import Chunk
+from simulator.studies.inputs import SweepInputs
 
 PLAIN: dict[str, Any] = {"use_dictionary": False, "write_statistics": False}
 """A chunk is read whole: writing what helps to find rows in it takes longer than all the rest."""
@@ -111,3 +113,17 @@ class SweepFolder:
 
     def _series(self, first: int) -> Path:
         return self._table(first).with_suffix(".npy")
+
+
+def name_folder(inputs: SweepInputs) -> SweepFolder:
+    """Return the folder of the sweep of `inputs`, which need not be there. Its name holds ten digits of the digest of
+    all that results follow from; councils were asked before."""
+    staged = inputs.staged(inputs.member(0))
+    made_of: list[Any] = [
+        {**inputs.study.described(), "to": str(staged.last)},
+        [inputs.config.dump(), dict(inputs.strategy.files), data_digest(staged.inputs), code_digest()],
+        *([{key: one.digest for key, one in inputs.decided.items()}] if inputs.of_council else []),
+    ]
+    study = digest_of(made_of)
+    name = f"sweep-{inputs.name}-{inputs.study.base.first}-{staged.last}-{study[:10]}"
+    return SweepFolder(inputs.workspace.reports / name, study)

@@ -7,28 +7,28 @@ study.json ◄── inference.py ◄── all chunks are there ◄── chunk
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
 
+from simulator.desk.strategy import PRE_MARKET
 from simulator.errors import SimError, UsageError
 from simulator.evidence.sweep_records import SweepRecord
 from simulator.evidence.sweep_trials import BEGUN, STUDY, read_begun
 from simulator.files import check_writable, write_file
 from simulator.runs.execute import FinishedRun
-from simulator.runs.identity import code_digest, data_digest, digest_of
 from simulator.runs.spec import RunSpec
 from simulator.store.connection import store_place
 from simulator.store.evidence import record_run
 from simulator.store.folders import json_bytes
 from simulator.studies.ask_councils import Asked, ask_councils
 from simulator.studies.ask_councils import Progress as Asking
+from simulator.studies.chunks import Chunk, play_chunk
 from simulator.studies.conclude import conclude, describe_origin
 from simulator.studies.executors import Executor, Span, play_chunks
 from simulator.studies.inputs import SweepInputs
-from simulator.studies.results import SweepFolder
+from simulator.studies.results import SweepFolder, name_folder
 from simulator.studies.runtime import Stopwatch
 from simulator.studies.study import Study
 from simulator.studies.tpe import BATCH, ask
@@ -104,28 +104,20 @@ class Sweep:
 
     def ask(self, progress: Asking | None = None) -> Asked:
         """Put what the members ask before the first one is played."""
-        made_of = [self.study.described(), self.inputs.config.dump(), dict(self.inputs.strategy.files)]
         with self.watch.part("asking" if self.inputs.of_council else "reading"):
-            return ask_councils(self.inputs, f"sweep-{digest_of(made_of)[:10]}", progress)
+            return ask_councils(self.inputs, self.inputs.budget_name, progress)
 
     @cached_property
     def folder(self) -> SweepFolder:
-        """The folder, which need not be there. Its name holds ten digits of the digest of all that results follow
-        from."""
-        inputs, _ = self.inputs, self.asked
-        staged = inputs.staged(inputs.member(0))
-        made_of: list[Any] = [
-            {**self.study.described(), "to": str(staged.last)},
-            [inputs.config.dump(), dict(inputs.strategy.files), data_digest(staged.inputs), code_digest()],
-            *([{key: one.digest for key, one in inputs.decided.items()}] if inputs.of_council else []),
-        ]
-        study = digest_of(made_of)
-        name = f"sweep-{inputs.name}-{self.study.base.first}-{staged.last}-{study[:10]}"
-        return SweepFolder(self.workspace.reports / name, study)
+        """The folder, which need not be there."""
+        _ = self.asked
+        return name_folder(self.inputs)
 
     @cached_property
     def spans(self) -> list[Span]:
         """First and end of each chunk. They depend on the study alone, and so do the files."""
+        if self.inputs.kind == "desk":
+            return [(number, number + 1) for number in range(len(self.study))]
         if self.study.space.search == "tpe":
             return [(first, min(first + BATCH, len(self.study))) for first in range(0, len(self.study), BATCH)]
         most, count = CHUNK_OF_STEPS if self.inputs.by_step else CHUNK, len(self.study)
@@ -140,7 +132,7 @@ class Sweep:
         """Play the chunks of `shard` that are missing; each is on disk as soon as it is done.
 
         Without an `executor` they are played in threads, those of very many members that are asked date by date, which
-        holds Python's lock, in processes.
+        holds Python's lock, in processes. Desks with agents are played here, one after the other: workers ask nobody.
 
         Raises SimError where that cannot be, or another study lies in the folder; what was done is kept, and the same
         call goes on from there.
@@ -154,7 +146,9 @@ class Sweep:
         own = [span for span in self.spans[shard.number - 1 :: shard.count] if span[1] <= known]
         missing = self.folder.missing(own)
         total, left = (sum(end - first for first, end in spans) for spans in (own, missing))
-        if executor is None and self.inputs.by_step and left > FEW:
+        if self.inputs.asks_in_turn:
+            executor = self._alone(executor)
+        elif executor is None and self.inputs.by_step and left > (1 if self.inputs.kind == "desk" else FEW):
             executor = Executor("loky")
         self.watch.executor = executor or self.watch.executor
         if missing and not any((self.folder.path / name).is_file() for name in (STUDY, BEGUN)):
@@ -162,7 +156,8 @@ class Sweep:
             write_file(self.folder.path / BEGUN, json_bytes(describe_origin(self.inputs, self.folder)))
         try:
             with self.watch.part("play"):
-                for chunk in play_chunks(self.inputs, missing, executor):
+                in_turn = self._play_in_turn(missing) if self.inputs.asks_in_turn else None
+                for chunk in in_turn or play_chunks(self.inputs, missing, executor):
                     self.folder.keep(chunk)
                     left -= len(chunk.beyond)
                     self.watch.played += len(chunk.beyond)
@@ -173,6 +168,31 @@ class Sweep:
                 facts = {**row, "from": row["first"], "to": row["last"]}
                 with suppress(SimError):  # the folder tells as well, and what stopped it is what is to be said
                     record_run(store_place(self.workspace.registry), facts, self.folder.path.name)
+
+    def _alone(self, executor: Executor | None) -> Executor:
+        """Return who plays desks with agents: this process. Raises UsageError for another `executor`."""
+        if executor is not None and (executor.kind != "threads" or executor.workers > 1):
+            found = f"the agents of {self.inputs.name} are asked by this process, one member after the other"
+            raise UsageError(found, mend="leave --executor and --threads out, or say --set agents=false")
+        return Executor(workers=1)
+
+    def _play_in_turn(self, spans: Sequence[Span]) -> Iterator[Chunk]:
+        inputs = self.inputs
+        for place, (first, end) in enumerate(spans):
+            points = inputs.staged(inputs.member(first)).inputs.points
+            inputs.heard[:] = [partial(self._tell, points, place, len(spans))]
+            yield play_chunk(inputs, first, end)
+        inputs.heard.clear()
+
+    def _tell(
+        self, points: Sequence[str], place: int, members: int, stage: str, done: int, _total: int, session: str
+    ) -> None:
+        """Tell of member `place`: what is asked of the mornings ahead of it, then its points one by one."""
+        ahead = points.count(PRE_MARKET)
+        of_each = ahead + len(points)
+        if self.asking is not None:
+            at = place * of_each + done + (ahead if stage == "replay" else 0)
+            self.asking(at, members * of_each, session)
 
     def search(self, executor: Executor | None = None, progress: Progress | None = None) -> Sweep:
         """Play a search whose members rest on the results before them, batch by batch; return it with all members."""

@@ -115,7 +115,7 @@ def check_splits(study: Study, of_council: bool = False) -> None:
         return
     swept = replace(study.base, parameters={one.name: 0 for one in study.space.parameters})
     if of_council or swept.overrides:
-        name = "a setting of a council" if of_council else min(swept.overrides)
+        name = "a setting of a council or desk" if of_council else min(swept.overrides)
         mend = "add path=no for figures by fold alone" + f", or give {name} one value" * (not of_council)
         raise UsageError(
             f"{name} is swept and holds for a whole account, which a walk-forward plays through",
