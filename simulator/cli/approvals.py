@@ -91,6 +91,7 @@ def _show(
             prices = {"limit": staged.limit, "stop": staged.stop, "target": staged.take_profit,
                       "stop of all": staged.whole[0], "target of all": staged.whole[1]}  # fmt: skip
             terms = "".join(f", {what} {at:g}" for what, at in prices.items() if at is not None)
+            terms += "".join(f", {percent(share)} at {at:g}" for share, at in staged.parts)
             say(f"  {name:10} {size}{terms}" + (f"  blocked: {staged.blocked}" if staged.blocked else ""))
         if (its := looked.get(one.id)) is not None and its.now is not None:
             change = "" if its.change is None else f", {percent(its.change, 2, sign=True)}"

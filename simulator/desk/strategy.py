@@ -28,6 +28,7 @@ from simulator.desk.agents.protocol import Agents, Said
 from simulator.desk.backtests import Backtester
 from simulator.desk.formulas import Recommendation, Technicals
 from simulator.desk.holding import HAIR, HALF, Kept, keep
+from simulator.desk.reasons import explain_trade
 from simulator.desk.records import AnalysisRow, DeskRecord, HeldRecord, PlanRecord, VetoRecord, last_workflow
 from simulator.desk.report import report_period, session_of
 from simulator.desk.rules import CLOSING, Proposal, find_vetoes
@@ -39,6 +40,7 @@ from simulator.errors import SimError
 from simulator.market.bars import Snapshot
 from simulator.market.calendar import NEW_YORK, day_number
 from simulator.trading.model import Book, Cadence, Decision, Past, Target
+from simulator.trading.risk import EntryRules
 from simulator.trading.schedule import Point
 from simulator.trading.strategy import Reads
 
@@ -92,6 +94,16 @@ class Desk:
         )
         fixed = tuple(Point(name, at, always=True, ends_week=ends) for name, at, ends in named if at is not None)
         return (*fixed, *(Point(f"{MONITOR} {at:%H:%M}", at) for at in times.monitor))
+
+    def entry_rules(self, symbol: str) -> EntryRules:
+        """Return the caps that size a trade, which hold for a person too."""
+        caps, sectors = self.definition.caps, self.definition.sectors
+        peers = (name for name, sector in sectors.items() if sector == sectors.get(symbol) and name != symbol)
+        return EntryRules(caps.risk, caps.position, caps.sector, caps.stop, tuple(peers))
+
+    def explain(self, symbol: str, journal: Sequence[Decision]) -> list[str]:
+        """Return analysis, plan and words of agents on the newest trade."""
+        return explain_trade(symbol, journal)
 
     @property
     def seats(self) -> Mapping[str, Seat]:

@@ -24,6 +24,8 @@ from simulator.forward.exposure import Exposure, Room
 from simulator.forward.payloads import from_json, to_json
 from simulator.store.database import Store
 from simulator.store.events import Event, Stored
+from simulator.trading.parts import Parts
+from simulator.trading.risk import EntryRules
 
 State = Literal["waiting", "approved", "rejected", "expired"]
 Action = Literal["approve", "reject", "modify"]
@@ -33,7 +35,9 @@ KINDS: Mapping[str, State] = {
     "approval.refused": "rejected",
     "approval.expired": "expired",
 }
-ABSENT: Mapping[str, tuple[object, ...]] = {"room": (None,), "whole": ((None, None),)}
+ABSENT: Mapping[str, tuple[object, ...]] = {
+    "room": (None,), "whole": ((None, None),), "parts": ((),), "rules": (None,), "is_changed": (False,),
+}  # fmt: skip
 """What earlier versions did not write, by the values that say nothing."""
 LEAST_DOLLARS = 1.0
 CHANGEABLE = ("quantity", "limit", "stop", "take_profit")
@@ -51,7 +55,8 @@ class Staged:
     take-profit, ``simple`` for none; `held` the shares before it, `most` the dollars that the risk rules allow in the
     symbol; `blocked` the rule of broker or risk that forbids it, empty where none does; `room` what else the account
     will hold, None where an earlier version asked; `whole` stop and take-profit of the whole position, where the
-    decision sets them and the order, which enlarges it, does not bring them.
+    decision sets them and the order, which enlarges it, does not bring them; `parts` as ((share, price), …) what of it
+    leaves before its take-profit; `rules` those of the strategy, to which it is held once it `is_changed` by a person.
     """
 
     quantity: float | None = None
@@ -66,6 +71,9 @@ class Staged:
     blocked: str = ""
     room: Room | None = None
     whole: tuple[float | None, float | None] = (None, None)
+    parts: Parts = ()
+    rules: EntryRules | None = None
+    is_changed: bool = False
 
     @property
     def side(self) -> str:
@@ -414,9 +422,11 @@ def change(staged: Staged, changes: Mapping[str, float]) -> Staged:
             new |= {"quantity": side * value, "notional": None}
         else:
             new[name] = value
+    if new.get("take_profit", staged.take_profit) != staged.take_profit:
+        new["parts"] = ()  # a new target is one for all
     if {"stop", "take_profit"} & new.keys() and staged.exits == "simple" and staged.held != 0.0:
         raise UsageError("exits of a position that is held are those of its decision", mend="change quantity or limit")
-    return replace(staged, **new)
+    return replace(staged, **new, is_changed=True)
 
 
 def forbids(staged: Staged, price: float | None, beside: Mapping[str, float] | None = None) -> str:
@@ -447,4 +457,10 @@ def forbids(staged: Staged, price: float | None, beside: Mapping[str, float] | N
     if worth + abs(staged.held) * price > staged.most * 1.02:  # prices have moved since it was sized
         return f"max_weight: ${worth:,.0f} more is above the ${staged.most:,.0f} that the risk rules allow"
     after = staged.exposure(price, beside or {})
-    return "" if after is None else after.broken
+    if after is None or after.broken or staged.rules is None or not staged.is_changed or staged.room is None:
+        return "" if after is None else after.broken
+    stop = staged.whole[0] if staged.stop is None else staged.stop
+    bought = shares if shares is not None else (staged.notional or 0.0) / price
+    return staged.room.find_broken(
+        staged.rules, staged.worth(price), staged.equity, beside or {}, bought, staged.price_paid(price), stop
+    )

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import fsum, inf
 
-from simulator.trading.risk import Limits
+from simulator.trading.risk import EntryRules, Limits
 
 TOLERANCE = 0.02
 """Fraction of a limit by which it may be exceeded: prices have moved since the order was sized."""
@@ -77,3 +77,24 @@ class Room:
         power = (equity - bound) / (long or 1.0)
         power = max(power, 0.0) if bound <= equity * (1.0 + TOLERANCE) else power
         return Exposure(position / equity, in_group / equity, gross / equity, power, self.limits)
+
+    def find_broken(
+        self, rules: EntryRules, position: float, equity: float, beside: Mapping[str, float],
+        shares: float, at: float, stop: float | None,
+    ) -> str:  # fmt: skip
+        """Return the rule of the strategy that an entry of `shares` at the price `at` breaks, by its name and with its
+        numbers; empty where none is. `position` are the dollars after it."""
+        if stop is None:
+            return "stop: the strategy enters with one"
+        whole = {**self.others, **beside, self.symbol: position}
+        sector = fsum(abs(whole.get(name, 0.0)) for name in {self.symbol, *rules.peers})
+        share = 1.0 / equity if equity > 0.0 else inf
+        for name, value, most, of in (
+            ("stop", abs(at - stop) / at, rules.stop, "of the price"),
+            ("risk", abs(shares) * abs(at - stop) * share, rules.risk, "of equity down to the stop"),
+            ("position", abs(position) * share, rules.position, "of equity"),
+            ("sector", sector * share, rules.sector, "of equity"),
+        ):
+            if value > most * (1.0 + TOLERANCE):
+                return f"{name}: {value:.1%} {of} is above the {most:.1%} that the strategy allows"
+        return ""

@@ -28,6 +28,7 @@ from simulator.store.events import Event, Stored
 from simulator.trading.cycle import Intent, TradingRules
 from simulator.trading.model import Book
 from simulator.trading.orders import Ticket, compile_orders, session_hours
+from simulator.trading.strategy import Explains, RulesEntries
 
 LAST_ANSWER = timedelta(minutes=3)
 """Before an open and a close, until which is answered for what is sent then: 09:27."""
@@ -88,7 +89,7 @@ class Staging:
 
     def hold(self, trader: Trader, intent: Intent, tickets: Sequence[Ticket]) -> frozenset[str]:
         """Return the ids of `tickets` that are not to be sent yet."""
-        asked = self.stage(intent, tickets)
+        asked = self.stage(trader, intent, tickets)
         return frozenset(key for key, (name, staged) in asked.items() if not self._is_approved(name, trader, staged))
 
     def _is_approved(self, name: str, trader: Trader, staged: Staged) -> bool:
@@ -97,13 +98,14 @@ class Staging:
             return False
         return trader.name in found.sizes and found.sizes[trader.name].terms == staged.terms
 
-    def stage(self, intent: Intent, tickets: Sequence[Ticket]) -> dict[str, tuple[str, Staged]]:
+    def stage(self, trader: Trader, intent: Intent, tickets: Sequence[Ticket]) -> dict[str, tuple[str, Staged]]:
         """Return {client_order_id: (id of the trade, its order as it would be sent)} of what a person is asked for."""
         share = self.share
         if share is None:
             return {}
         found: dict[str, tuple[str, Staged]] = {}
         whole = {one.symbol: (one.stop, one.take_profit) for one in intent.protects}
+        parts, strategy = {one.symbol: one.exits for one in intent.orders}, trader.strategy
         for keys, ticket, held in entries(intent, tickets):
             price = intent.book.marks.get(ticket.symbol) or None
             at, equity = ticket.limit or price, intent.book.equity
@@ -115,6 +117,8 @@ class Staging:
                 ticket.quantity, ticket.notional, ticket.limit, ticket.stop, ticket.take_profit, ticket.order_class,
                 held if held * (ticket.quantity or 1.0) > 0.0 else 0.0, equity, self.rules.limits.max_weight * equity,
                 whole=(None, None) if brought else whole.get(ticket.symbol, (None, None)),
+                parts=parts.get(ticket.symbol, ()),
+                rules=strategy.entry_rules(ticket.symbol) if isinstance(strategy, RulesEntries) else None,
             )  # fmt: skip
             name = approval_id(self.run, _decided_at(intent), ticket.symbol)
             found |= dict.fromkeys(keys, (name, staged))
@@ -128,7 +132,7 @@ class Staging:
         tickets, marks = compile_orders(intent, trader.state.origin, trader.state.profile), intent.book.marks
         held, moved = intent.book.positions, {one.symbol for one in intent.orders}
         worth = {one: shares * marks.get(one, 0.0) for one, shares in held.items() if one in moved}
-        for one in tickets if (staged := self.stage(intent, tickets)) else ():
+        for one in tickets if (staged := self.stage(trader, intent, tickets)) else ():
             if one.client_order_id not in staged:
                 dollars = one.notional if one.quantity is None else one.quantity * marks.get(one.symbol, 0.0)
                 worth[one.symbol] = worth.get(one.symbol, 0.0) + (dollars or 0.0)
@@ -222,7 +226,7 @@ class Staging:
 
     def _unsent(self, trader: Trader, intent: Intent) -> dict[str, tuple[str, Staged]]:
         tickets = compile_orders(intent, trader.state.origin, trader.state.profile)
-        return {key: one for key, one in self.stage(intent, tickets).items() if key not in trader.state.states}
+        return {key: one for key, one in self.stage(trader, intent, tickets).items() if key not in trader.state.states}
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -231,7 +235,7 @@ class Staging:
         if self.share is None:
             return
         held: dict[str, dict[str, Staged]] = {}
-        of: dict[str, tuple[Intent, str]] = {}
+        of: dict[str, tuple[Trader, Intent, str]] = {}
         for trader in traders:
             intent = trader.state.intent
             if intent is None or not trader.execution_open or now >= session_hours(intent.decision.as_of)[1]:
@@ -245,7 +249,7 @@ class Staging:
                 others = {one: it.worth(intent.book.marks.get(one, 0.0)) for one, it in orders.items() if one != symbol}
                 why = forbids(staged, intent.book.marks.get(symbol) or None, others)
                 held.setdefault(trades[symbol][0], {})[trader.name] = replace(staged, blocked=why)
-                of[trades[symbol][0]] = intent, symbol
+                of[trades[symbol][0]] = trader, intent, symbol
         for name, sizes in held.items():
             self._ask(name, sizes, *of[name], now, point)
         for one in self.waiting:
@@ -253,7 +257,7 @@ class Staging:
                 self._expire(one, "nothing of it is left to order")
 
     def _ask(
-        self, name: str, sizes: Mapping[str, Staged], intent: Intent, symbol: str, now: datetime,
+        self, name: str, sizes: Mapping[str, Staged], trader: Trader, intent: Intent, symbol: str, now: datetime,
         point: Callable[[datetime], str],
     ) -> None:  # fmt: skip
         before = self.known.get(name)
@@ -266,7 +270,7 @@ class Staging:
             return  # planned anew since: it is changed again at the next look
         decided = intent.decision.as_of
         until = deadline(now, decided, self.settings()[0].approval_minutes)
-        words = _words(intent, symbol)
+        words = _words(trader, intent, symbol)
         version = 1 if before is None else before.version + 1
         asked = Approval(
             name, self.run, symbol, _decided_at(intent), point(decided), until.astimezone(NEW_YORK).isoformat(),
@@ -307,16 +311,17 @@ def _change_order(intent: Intent, symbol: str, staged: Staged, new: Staged) -> I
             kind: Any = "limit" if new.limit is not None else "market"
             order = replace(order, quantity=shares, notional=new.notional, kind=kind, limit=new.limit)
             if staged.held == 0.0 or staged.exits != "simple":
-                exits = order.exits if new.take_profit == staged.take_profit else ()  # a new target is one for all
-                order = replace(order, stop=new.stop, take_profit=new.take_profit, exits=exits)
+                order = replace(order, stop=new.stop, take_profit=new.take_profit, exits=new.parts)
         orders.append(order)
     return replace(intent, orders=tuple(orders))
 
 
-def _words(intent: Intent, symbol: str) -> dict[str, Any]:
+def _words(trader: Trader, intent: Intent, symbol: str) -> dict[str, Any]:
     """Return thesis, reviews, kill shots, dissent and the rules' words on `symbol`, as far as the decision has them."""
     record: Mapping[str, Any] = intent.decision.record
     reasons = [one.reason for one in intent.decision.targets if one.symbol == symbol and one.reason]
+    if isinstance(strategy := trader.strategy, Explains):
+        reasons += strategy.explain(symbol, trader.state.journal)
     pitches = [one for one in _rows(record, "pitches") if one["answer"].get("instrument") == symbol]
     directions = {str(one["seat"]): str(one["answer"].get("direction", "")) for one in pitches}
     reviews = [one for one in _rows(record, "reviews") if one.get("about") in directions]

@@ -51,6 +51,21 @@ class Limits:
         return cls(risk.max_weight, risk.max_group, risk.max_gross, groups, unshortable)
 
 
+@dataclass(frozen=True)
+class EntryRules:
+    """Rules that a strategy keeps for its entries on one symbol, whatever a person makes of them.
+
+    Largest fraction of equity at `risk` down to the stop, in the `position`, and in the `sector`, whose other symbols
+    are `peers`; largest fraction of the price down to the `stop`, without which nothing is entered.
+    """
+
+    risk: float
+    position: float
+    sector: float
+    stop: float
+    peers: tuple[str, ...] = ()
+
+
 def make_limiter(exact_sum: ExactSum) -> Limiter:
     """Return the function that cuts weights to limits, resting on `exact_sum`. It allocates nothing."""
 

@@ -19,6 +19,7 @@ from simulator.config import Seat
 from simulator.errors import UsageError
 from simulator.market.bars import Bars, Instants, Snapshot
 from simulator.trading.model import Book, Cadence, Decision
+from simulator.trading.risk import EntryRules
 from simulator.trading.schedule import MEETING, Point
 
 Opinion = TypeVar("Opinion")
@@ -150,6 +151,21 @@ class Scheduled(Protocol):
 
     def at(self, point: str) -> Strategy[Any]:
         """Return the strategy that decides at the point of that name."""
+
+
+@runtime_checkable
+class RulesEntries(Protocol):
+    """A strategy with rules of its own on entries, to which a person is held who changes one."""
+
+    def entry_rules(self, symbol: str) -> EntryRules: ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A strategy that can say why it trades a symbol, by what stands in its records."""
+
+    def explain(self, symbol: str, journal: Sequence[Decision]) -> Sequence[str]:
+        """Return reasons of the newest trade on `symbol`, a line each; `journal` holds all decisions so far."""
 
 
 @runtime_checkable

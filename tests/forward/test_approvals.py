@@ -15,6 +15,7 @@ from simulator.forward.approvals import (
     StaleError,
     answer,
     answer_together,
+    change,
     forbids,
     list_kill_shots,
     list_reviews,
@@ -24,7 +25,7 @@ from simulator.forward.approvals import (
 from simulator.forward.exposure import Room
 from simulator.store.database import Store
 from simulator.store.events import Event
-from simulator.trading.risk import Limits
+from simulator.trading.risk import EntryRules, Limits
 
 ASKED = Approval(
     "a" * 12, "run", "A", "2024-06-04T08:45:00-04:00", "meeting", "2024-06-04T09:27:00-04:00", 1, "waiting",
@@ -206,3 +207,39 @@ def test_a_kill_shot_is_told_once_with_who_aims_it_at_whose_pitch() -> None:
     first = "trend on value LONG: mean 6.5, edge plausibility 5, timing 8; would turn if: it falls"
     assert list_reviews(asked)[0] == first
     assert list_kill_shots(replace(ASKED, kill_shots=("rates", "rates"), reviews=())) == ["rates"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"scale": 0.5}, ""),
+        ({"scale": 6.0}, "position: 90.0% of equity is above the 15.0% that the strategy allows"),
+        ({"stop": 90.0}, "stop: 10.0% of the price is above the 3.0% that the strategy allows"),
+        ({"scale": 1.01, "stop": 97.5}, ""),
+        ({"limit": 98.5}, ""),
+    ],
+)
+def test_a_person_who_changes_an_entry_is_held_to_the_rules_of_its_strategy(
+    changes: dict[str, float], rule: str
+) -> None:
+    """A desk whose risk rules would let it: 15 % of equity in a position, a stop 3 % away at most."""
+    room = Room("NVDA", {"AMD": 1_000.0}, (), (1.0, 1.0, 1.0))
+    rules = EntryRules(risk=0.02, position=0.15, sector=0.3, stop=0.03, peers=("AMD",))
+    staged = Staged(150.0, None, None, 98.0, 110.0, "bracket", 0.0, 100_000.0, 1e6, "", room, rules=rules)
+    assert forbids(staged, 100.0) == ""
+    assert forbids(change(staged, changes), 100.0) == rule
+
+
+@pytest.mark.parametrize(
+    ("rules", "rule"),
+    [
+        (EntryRules(risk=0.002, position=1.0, sector=1.0, stop=0.03), "risk: 0.3% of equity down to the stop"),
+        (EntryRules(risk=1.0, position=1.0, sector=0.15, stop=0.03, peers=("AMD",)), "sector: 16.1% of equity"),
+    ],
+)
+def test_risk_and_sector_of_a_changed_entry_count_what_is_held_beside_it(rules: EntryRules, rule: str) -> None:
+    room = Room("NVDA", {"AMD": 1_000.0}, (), (1.0, 1.0, 1.0))
+    staged = Staged(150.0, None, None, 98.0, 110.0, "bracket", 0.0, 100_000.0, 1e6, "", room, rules=rules)
+    assert forbids(change(staged, {"scale": 1.01}), 100.0).startswith(rule)
+    bare = Staged(150.0, None, None, None, None, "simple", 0.0, 100_000.0, 1e6, "", room, rules=rules)
+    assert forbids(change(bare, {"scale": 0.9}), 100.0) == "stop: the strategy enters with one"
