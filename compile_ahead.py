@@ -67,7 +67,7 @@ def adapter(entry: compiled.Entry[Any], given: tuple[Any, ...]) -> Any:
 
     The third word of an array object is the address of its data (`PyArrayObject_fields` of numpy's C interface).
     """
-    names: dict[str, Any] = {"carray": numba.carray, "called": compiled._seen(entry.function)}
+    names: dict[str, Any] = {"carray": numba.carray, "called": compiled._make_inlined(entry.function)}
     counts = {"arrays": 0, "numbers": 0, "floats": 0}
 
     def next_of(kind: str) -> str:
@@ -90,7 +90,7 @@ def adapter(entry: compiled.Entry[Any], given: tuple[Any, ...]) -> Any:
     arguments = ", ".join(map(text, given))
     exec(f"def adapter(arrays, numbers, floats):\n    called({arguments})\n", names)
     while compiled._PARTS:
-        compiled._seen(compiled._PARTS.pop())
+        compiled._make_inlined(compiled._PARTS.pop())
     signature = "void(CPointer(CPointer(voidptr)), CPointer(int64), CPointer(float64))"
     # carray makes arrays, so the adapter alone may allocate; as these own nothing, nothing of that is left.
     return numba.cfunc(signature, **compiled.OPTIONS | {"_nrt": True})(names["adapter"])
