@@ -445,9 +445,9 @@ def choose(given: str, words: Sequence[str], name: str) -> Any:
     return given
 
 
-def make_backtester(workspace: Workspace, bars: str | None = None) -> Backtester:
-    """Return who makes the backtests of a desk's tools for a person or a client: runs and sweeps on record, each a
-    trial."""
+def make_backtester(workspace: Workspace, bars: str | None = None, by_tool: bool = False) -> Backtester:
+    """Return who makes the backtests of a desk's tools for a person or, `by_tool`, a client: runs and sweeps on record,
+    each a trial."""
     from simulator.studies.backtests import WorkspaceBacktester
 
-    return WorkspaceBacktester(workspace, simulate, play_sweep, bars)
+    return WorkspaceBacktester(workspace, simulate, play_sweep, bars, by_tool)

@@ -53,7 +53,7 @@ def mcp(workspace: Workspace, /, group: Any, port: int | None, **looked_at: Any)
     if group == "backtest":
         from simulator.api import make_backtester
 
-        backtester = make_backtester(workspace, looked_at["bars"])
+        backtester = make_backtester(workspace, looked_at["bars"], by_tool=True)
         serve.serve(group, lambda: replace(state(), backtester=backtester), port)
         return
     serve.serve(group, state, port)

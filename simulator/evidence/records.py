@@ -15,7 +15,6 @@ SCHEMA = 3
 
 Record = Mapping[str, object]
 """The record of a decision; that of a council is found by `simulator.council.records.council_record`."""
-
 Metrics = Mapping[str, float | None]
 Reasons = Mapping[str, str]
 Benchmark = Mapping[str, float | Reasons | None]
@@ -418,6 +417,7 @@ class Runtime(TypedDict):
     lost_usd: float
     python: str
     machine: str
+    asked_by: NotRequired[Literal["tool"]]
 
 
 class TrialRow(TypedDict):

@@ -20,11 +20,13 @@ from simulator.market.calendar import NEW_YORK, check_year, parse_instant
 from simulator.market.events import load_events
 from simulator.market.load import Found, Loaded, available, load_bars
 from simulator.market.news import load_news
+from simulator.number_format import counted
+from simulator.printing import say
 from simulator.runs.cash_return import with_cash_return
 from simulator.runs.past_account import PastAccount, Recorded, at, read_account
 from simulator.runs.spec import split_parameters
 from simulator.runs.strategies import SEATS
-from simulator.store.folders import find_run
+from simulator.store.folders import find_account
 from simulator.trading.model import Book
 from simulator.workspace import Workspace
 
@@ -63,11 +65,16 @@ def read_as_of(typed: str) -> datetime:
 def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskState]:
     """Return what gives the desk's state: as of a stated instant the same again, else the newest at each call.
 
-    Bars are read anew when their files have changed. The last run is the last one now: a backtest made meanwhile is no
-    other account. Raises DataError, UsageError or ConfigError for a request that cannot be met.
+    Bars are read anew when their files have changed. The last run is the last one now that no tool asked for: what is
+    passed over is told on stderr, and a backtest made meanwhile is no other account. Raises DataError, UsageError or
+    ConfigError for a request that cannot be met.
     """
     if request.run == "last":
-        request = replace(request, run=find_run(workspace.reports, request.run).name)
+        folder, newer = find_account(workspace.reports)
+        request = replace(request, run=folder.name)
+        if newer:
+            passed_over = counted(len(newer), "newer run")
+            say(f"sim: --run last is {folder.name}; passed over: {passed_over} that tools asked for", err=True)
     kept: list[tuple[object, Loaded]] = []
 
     def load(as_of: datetime, recorded: Recorded | None, there: Workspace, config: Config) -> Loaded:

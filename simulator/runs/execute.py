@@ -183,6 +183,8 @@ def simulate(
         recorded = record_run(work, completion.analyse)
         runtime = _runtime(asking.gateway, started)
     name = folders.folder_name(known["strategy"], known["from"], str(staged.last), known["run_id"])
+    if spec.by_tool and not folders.is_of_person(workspace.reports / name):
+        runtime["asked_by"] = "tool"
     run = _write(workspace, name, recorded, runtime, completion)
     if stopped is not None:
         raise PartialRunError(stopped, run) from stopped

@@ -36,6 +36,7 @@ class RunSpec:
     `bars` is a folder whose bars come before those of the workspace.
     `max_cost` (dollars this run may spend), `cache` and `batch` (``all`` or ``meetings`` through batches) decide
     whether there are answers, never what they are; `engine` decides who plays and who audits, never the books.
+    `by_tool`: a model asked for it by a tool, and no person.
     """
 
     strategy: str | type | Callable[..., Any]
@@ -50,6 +51,7 @@ class RunSpec:
     engine: Engine = "auto"
     batch: Batch | None = None
     bars: str | None = None
+    by_tool: bool = False
 
     @property
     def own(self) -> Mapping[str, object]:

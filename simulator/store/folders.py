@@ -191,6 +191,28 @@ def find_run(parent: Path, name: str) -> Path:
     raise UsageError(f'no run "{name}" in {parent}{near}', mend="`sim runs` lists them")
 
 
+def find_account(parent: Path) -> tuple[Path, list[Path]]:
+    """Return the run that a person made last, and those that tools asked for since, newest first: what a model tries
+    is no account of whom it works for. Raises UsageError where there is none."""
+    newer: list[Path] = []
+    for folder in sorted(run_folders(parent), key=written_at, reverse=True):
+        if is_of_person(folder):
+            return folder, newer
+        newer.append(folder)
+    if newer:
+        found = f"every run in {parent} was asked for by a tool"
+        raise UsageError(found, mend=f"name one: --run {newer[0].name}, or `sim run` first")
+    return find_run(parent, "last"), []
+
+
+def is_of_person(folder: Path) -> bool:
+    """True of a run folder that no tool asked for, as far as is known."""
+    try:
+        return bool(json.loads(on_disk.read_text(folder / "runtime.json")).get("asked_by") != "tool")
+    except (OSError, ValueError, RecursionError, AttributeError):
+        return (folder / "run.json").is_file()
+
+
 def written_at(folder: Path) -> float:
     """Seconds since the epoch at which a run folder was written; 0 where it is gone."""
     found = (path for path in (folder / "runtime.json", folder / "run.json") if path.is_file())

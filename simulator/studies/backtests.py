@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -39,19 +39,20 @@ PlaySweep = Callable[[Study, Workspace, Callable[[int, int], None] | None], Fini
 @dataclass(frozen=True, eq=False)
 class WorkspaceBacktester:
     """Backtests on the bars of `workspace`, those of the folder `bars` before them. `simulate` and `play_sweep` make
-    and complete their folders. Models are paid nothing: what a council would have to ask ends with an error."""
+    and complete their folders. Models are paid nothing: what a council would have to ask ends with an error. `by_tool`:
+    on record as asked for by a tool."""
 
     workspace: Workspace
     simulate: Simulate
     play_sweep: PlaySweep
     bars: str | None = None
+    by_tool: bool = False
 
     def run(self, wanted: Wanted, market: Snapshot, report: Report) -> Backtest:
         """Return the run `wanted`, to the newest session of `market` that is over at most. Raises SimError."""
         name, last = check_name(wanted.strategy, self.workspace.strategies), _last(wanted, market)
-        spec = RunSpec(
-            name, wanted.symbols, wanted.first, last, parameters=wanted.parameters, max_cost=0.0, bars=self.bars
-        )
+        spec = RunSpec(name, wanted.symbols, wanted.first, last, parameters=wanted.parameters, max_cost=0.0)
+        spec = replace(spec, bars=self.bars, by_tool=self.by_tool)
 
         def heard(now: RunProgress) -> None:
             report(now.done, now.total, now.session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from dataclasses import replace
 from datetime import date, timedelta
@@ -25,6 +26,8 @@ from simulator.evidence.unrecorded import list_runs
 from simulator.market.bars import NUMBERS, instant
 from simulator.market.load import load_bars
 from simulator.runs.backtests import BacktesterWithin
+from simulator.runs.desk_state import DeskRequest, open_desk
+from simulator.store.folders import run_id_of
 from simulator.workspace import Workspace, find_workspace
 
 TOOLS = load_tools()
@@ -99,6 +102,30 @@ def test_a_backtest_within_a_replay_is_that_on_record_and_leaves_nothing(place, 
     earlier = replace(outside, snapshot=within.snapshot.bars.snapshot(within.snapshot.as_of.replace(year=2023)))
     with pytest.raises(UsageError, match="goes on to 2024-03-28"):
         ask(earlier, "calculate_metrics", backtest=recorded["id"])
+
+
+@pytest.mark.medium
+def test_the_last_account_is_that_of_a_person_whatever_tools_have_tried_since(place, within, capsys):
+    by_tool = replace(within, backtester=make_backtester(place, by_tool=True))
+    by_person = replace(within, backtester=make_backtester(place))
+    span = {"symbols": ["SPY"], "start": "2024-03-01"}
+    tried = ask(by_tool, "run_backtest", strategy="sma_cross", **span)
+    with pytest.raises(UsageError, match="was asked for by a tool"):
+        open_desk(DeskRequest(run="last"), place)
+    own = ask(by_person, "run_backtest", strategy="buy_and_hold", **span)
+    ask(by_tool, "run_backtest", strategy="equal_weight", **span)
+    ask(by_tool, "run_backtest", strategy="buy_and_hold", **span)  # again: it stays a person's
+    written = {run_id_of(folder.name): folder for folder in place.reports.glob("*-2024-03-01-*")}
+    for seconds, folder in enumerate(written[one] for one in (tried["id"], own["id"])):
+        os.utime(folder / "runtime.json", (seconds, seconds))
+    state = open_desk(DeskRequest(run="last"), place)()
+    assert state.book.positions["SPY"] > 0.0
+    told = capsys.readouterr().err.replace("\xa0", " ")
+    assert told == f"sim: --run last is {written[own['id']].name}; passed over: 1 newer run that tools asked for\n"
+    # A person who asks for the same makes it their own.
+    ask(by_person, "run_backtest", strategy="equal_weight", **span)
+    open_desk(DeskRequest(run="last"), place)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.medium
