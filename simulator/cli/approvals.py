@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,22 @@ if TYPE_CHECKING:
 TRADES = click.argument("trades", nargs=-1, required=True, metavar="TRADE…")
 BY = click.option("--by", metavar="NAME", help="Who answers.  [the user of this machine]")
 REASON = click.option("--reason", default="", help="Why.")
+
+
+class OfAccount(Real):
+    """NUMBER in every account, NAME=NUMBER in one: (name, number)."""
+
+    name = "[NAME=]NUMBER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        account, _, number = str(value).rpartition("=")
+        return account.upper(), super().convert(number, param, ctx)
+
+
+def change_option(name: str, help: str) -> Callable[[Any], Any]:
+    return click.option(name, type=OfAccount(), multiple=True, metavar=OfAccount.name, help=help)
 
 
 @click.group(invoke_without_command=True, short_help="Trades that wait for a person, and answers to them.")
@@ -145,20 +161,22 @@ def reject(ctx: click.Context, trades: tuple[str, ...], reason: str, by: str | N
 
 @approvals.command(short_help="Change size, limit, stop or target, and approve that.")
 @TRADES
-@click.option("--quantity", type=Real(), help="Shares, in every account.")
-@click.option("--scale", type=Real(), help="Factor of the quantity in each account.")
-@click.option("--limit", type=Real(), help="Limit price.")
-@click.option("--stop", type=Real(), help="Stop price.")
-@click.option("--take-profit", type=Real(), help="Target price.")
+@change_option("--quantity", "Shares, in every account; NAME=NUMBER is that of one, as with all of these.")
+@change_option("--scale", "Factor of the quantity in each account.")
+@change_option("--limit", "Limit price.")
+@change_option("--stop", "Stop price.")
+@change_option("--take-profit", "Target price.")
 @REASON
 @BY
 @AS_JSON
 @click.pass_context
 def modify(
-    ctx: click.Context, /, trades: tuple[str, ...], reason: str, by: str | None, as_json: bool, **changes: float | None
-) -> None:
+    ctx: click.Context, /, trades: tuple[str, ...], reason: str, by: str | None, as_json: bool,
+    **changes: tuple[tuple[str, float], ...],
+) -> None:  # fmt: skip
     """Approve TRADE with another size, limit, stop or target."""
-    _answer(ctx, trades, "modify", reason, by, {k: v for k, v in changes.items() if v is not None}, as_json)
+    given = {f"{account}.{name}" if account else name: value for name, all in changes.items() for account, value in all}
+    _answer(ctx, trades, "modify", reason, by, given, as_json)
 
 
 def _answer(

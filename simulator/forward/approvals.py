@@ -40,7 +40,8 @@ ABSENT: Mapping[str, tuple[object, ...]] = {
 }  # fmt: skip
 """What earlier versions did not write, by the values that say nothing."""
 LEAST_DOLLARS = 1.0
-CHANGEABLE = ("quantity", "limit", "stop", "take_profit")
+CHANGEABLE = ("quantity", "scale", "limit", "stop", "take_profit")
+"""What a person may change in every account, or as ``ACCOUNT.stop`` in one."""
 
 
 class StaleError(SimError):
@@ -286,7 +287,8 @@ def answer(
 
     `by` names the person, `price` is the price that was seen. `changes` of ``modify``, which approves what it makes:
     ``quantity`` in shares, ``limit``, ``stop``, ``take_profit``, the same in every account, or ``scale``, a factor of
-    the quantity in each. Raises StaleError, UsageError where a rule forbids it; nothing is recorded then.
+    the quantity in each; ``GEMINI.stop`` is that of one account and goes before. Raises StaleError,
+    UsageError where a rule forbids it; nothing is recorded then.
     """
     (done,) = answer_together(store, [Answer(id, version, by, action, reason, dict(changes or {}), price)])
     if isinstance(done, SimError):
@@ -375,9 +377,7 @@ def _apply_answer(given: Answer, known: Mapping[str, Approval], now: datetime | 
         raise StaleError(f"{found.symbol} could be answered until {found.deadline}")
     if given.action == "reject":
         return replace(found, state="rejected")
-    return replace(
-        found, state="approved", sizes={name: change(one, given.changes) for name, one in found.sizes.items()}
-    )
+    return replace(found, state="approved", sizes=change_all(found.sizes, given.changes))
 
 
 def _event_of(given: Answer, found: Approval, made: Approval) -> Event:
@@ -401,6 +401,18 @@ def beside(asked: Approval, account: str, trades: Iterable[Approval]) -> dict[st
     }
 
 
+def change_all(sizes: Mapping[str, Staged], changes: Mapping[str, float]) -> dict[str, Staged]:
+    """Return the orders by account with `changes`. Raises UsageError for what cannot be changed."""
+    each: dict[str, dict[str, float]] = {name: {} for name in sizes}
+    for key, value in sorted(changes.items(), key=lambda one: "." in one[0]):
+        account, _, name = key.rpartition(".")
+        if account and account not in sizes:
+            raise UsageError(f'{key}: no account "{account}" trades it', mend=f"one of {', '.join(sizes)}")
+        for own in (each[account],) if account else each.values():
+            own[name] = value
+    return {name: change(one, each[name]) for name, one in sizes.items()}
+
+
 def change(staged: Staged, changes: Mapping[str, float]) -> Staged:
     """Return `staged` with `changes`. Raises UsageError for what cannot be changed."""
     if not changes:
@@ -410,7 +422,7 @@ def change(staged: Staged, changes: Mapping[str, float]) -> Staged:
     new: dict[str, Any] = {}
     side = -1.0 if (staged.quantity or 0.0) < 0.0 else 1.0
     for name, value in changes.items():
-        if name not in (*CHANGEABLE, "scale") or not isfinite(value) or value <= 0.0:
+        if name not in CHANGEABLE or not isfinite(value) or value <= 0.0:
             raise UsageError(f"{name} = {value:g} cannot be", mend=f"positive numbers of {', '.join(CHANGEABLE)}")
         if name == "scale":
             dollars, shares = staged.notional, staged.quantity

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from simulator.forward.approvals import Approval, StaleError, beside, change, forbids
+from simulator.forward.approvals import Approval, StaleError, beside, change_all, forbids
 from simulator.forward.exposure import Exposure
 from simulator.forward.quotes import read_quotes
 from simulator.forward.settings import load_settings
@@ -80,7 +80,7 @@ def preview(
     found = next((one for one in trades if one.id == id and one.state == "waiting"), None)
     if found is None or found.version != version:
         raise StaleError("it has changed meanwhile", mend="look at it again")
-    changed = replace(found, sizes={name: change(one, changes) for name, one in found.sizes.items()})
+    changed = replace(found, sizes=change_all(found.sizes, changes))
     return changed, review(workspace, [changed, *(one for one in trades if one.id != id)])[id]
 
 

@@ -24,7 +24,7 @@ PERSON = "person"
 """In the place of a file: somebody answers."""
 POLL_S = 0.2
 LINE = re.compile(r"(\S+)\s+(\S+)\s+(approve|reject|modify|wait)\b\s*(.*)")
-CHANGE = re.compile(r"(\w+)=(\S+)\s*")
+CHANGE = re.compile(r"([\w.-]+)=(\S+)\s*")
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ def parse_answers(lines: Sequence[str], where: str = "") -> list[ScriptedAnswer]
             changes = {}
             while action == "modify" and (given := CHANGE.match(rest)):
                 changes[given[1]], rest = float(given[2]), rest[given.end() :]
-            fits = all(name in (*CHANGEABLE, "scale") and 0.0 < value < inf for name, value in changes.items())
+            fits = all(name.rpartition(".")[2] in CHANGEABLE and 0.0 < value < inf for name, value in changes.items())
             if not fits or (action == "modify") != bool(changes):
                 raise ValueError
         except ValueError:
-            acts = "approve | reject REASON | modify scale=0.5 limit=101.5 stop=95 | wait"
+            acts = "approve | reject REASON | modify scale=0.5 limit=101.5 GEMINI.stop=95 | wait"
             mend = f"DATE SYMBOL {acts}, * for every date or symbol"
             raise UsageError(f'"{text}" is no answer', where=f"{where}:{number}", mend=mend) from None
         known: Action | None = None if action == "wait" else action  # type: ignore[assignment]

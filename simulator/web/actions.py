@@ -135,9 +135,8 @@ def answer_all(
 
 def read_preview(given: Mapping[str, str]) -> tuple[str, int, dict[str, float]]:
     """Return id, version and changes of a query. Raises UsageError where they are none."""
-    named = (*CHANGEABLE, "scale")
     try:
-        changes = {name: float(given[name]) for name in named if given.get(name)}
+        changes = {name: float(one) for name, one in given.items() if one and name.rpartition(".")[2] in CHANGEABLE}
         return given.get("id", ""), int(given.get("version", "")), changes
     except ValueError:
         raise UsageError("a trade has a version, and changes are numbers") from None

@@ -122,6 +122,20 @@ def test_a_change_is_kept_with_who_saw_what(store: Store) -> None:
         answer(store, ASKED.id, 2, "bob", "reject")
 
 
+def test_accounts_on_opposite_sides_are_changed_each_for_itself(store: Store) -> None:
+    sizes = {"GEMINI": Staged(-20.0, stop=110.0, exits="oto", equity=1e5, most=2e4), "CHATGPT": ASKED.sizes["COUNCIL"]}
+    both = replace(ASKED, id="b" * 12, sizes=sizes)
+    store.append("run", [Event("approval.asked", both.decided_at, None, write_asked(both))])
+    with pytest.raises(UsageError, match="GEMINI: the price 100 is beyond the stop 95"):
+        answer(store, both.id, 1, "ann", "modify", changes={"stop": 95.0})
+    with pytest.raises(UsageError, match='no account "GROK" trades it'):
+        answer(store, both.id, 1, "ann", "modify", changes={"GROK.stop": 95.0})
+    done = answer(store, both.id, 1, "ann", "modify", changes={"GEMINI.stop": 104.0, "stop": 95.0, "scale": 0.5})
+    assert {name: (one.quantity, one.stop) for name, one in done.sizes.items()} == {
+        "GEMINI": (-10.0, 104.0), "CHATGPT": (5.0, 95.0),
+    }  # fmt: skip
+
+
 def test_where_one_of_a_run_is_refused_none_of_that_run_is_answered(store: Store) -> None:
     for run, id in (("run", "b" * 12), ("other", "c" * 12)):
         asked = replace(ASKED, id=id, symbol=id[0].upper(), run=run)

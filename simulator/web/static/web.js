@@ -17,7 +17,7 @@ const isBusy = () => [...document.querySelectorAll("main input:not([type=hidden]
 
 // What was typed about a trade that did not change goes on standing there.
 const keyOf = (one) => { const card = one.closest("[data-id]"); return card && `${card.dataset.id} ${card.dataset.version} ${one.name}`; };
-const fields = () => [...document.querySelectorAll("[data-answer] input")];
+const fields = () => [...document.querySelectorAll("[data-answer] input, [data-answer] select")];
 const keep = () => new Map(fields().map((one) => [keyOf(one), one.type === "checkbox" ? one.checked : one.value]));
 const put = (kept) => fields().forEach((one) => {
   const value = kept.get(keyOf(one));
@@ -55,8 +55,9 @@ async function read() {
 }
 
 // Prices go on under what somebody types, and so does what the rules say of it.
+const inAccount = (form, name) => form.elements.account?.value ? `${form.elements.account.value}.${name}` : name;
 const changesOf = (form) => Object.fromEntries(["scale", "quantity", "limit", "stop", "take_profit"]
-  .filter((name) => form.elements[name].value !== "").map((name) => [name, Number(form.elements[name].value)]));
+  .filter((name) => form.elements[name].value !== "").map((name) => [inAccount(form, name), Number(form.elements[name].value)]));
 const isChanged = (form) => Boolean(form) && Object.keys(changesOf(form)).length > 0;
 function freshen(root, chosen) {
   for (const one of root?.querySelectorAll("[data-fresh]") ?? []) {
@@ -82,7 +83,7 @@ async function freshenAll() {
 let typing;
 document.addEventListener("input", (event) => {
   const form = event.target.closest("[data-answer]");
-  if (!form || !event.target.matches("[type=number]")) return;
+  if (!form || !event.target.matches("[type=number], select")) return;
   clearTimeout(typing);
   typing = setTimeout(() => isChanged(form) ? preview(form) : freshenAll(), 150);
 });
