@@ -35,8 +35,8 @@ TICK_S = 0.05
 MOST_S, MOST_GROWTH = 0.25, 0.05
 IN_BROWSER = """
 window.ages = [];
-const source = new EventSource("/events");
-source.onmessage = (message) => {
+const watched = new EventSource("/events");
+watched.onmessage = (message) => {
   const sent = JSON.parse(message.data).text.match(/sent ([0-9.]+)/);
   if (sent) window.ages.push(Date.now() / 1000 - Number(sent[1]));
 };
@@ -63,8 +63,9 @@ def log_in(port: int, token: str) -> str:
     return cookie.split(";")[0]
 
 
-def listen(port: int, cookie: str, ages: list[float], done: threading.Event) -> None:
-    """Note the age of every event of a stream."""
+def listen(port: int, token: str, ages: list[float], done: threading.Event) -> None:
+    """Log in and note the age of every event of a stream."""
+    cookie = log_in(port, token)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.request("GET", "/events", headers={"cookie": cookie})
     stream = connection.getresponse()
@@ -138,11 +139,10 @@ def main() -> int:
             process, port = serve(root / "desk")
             done, ages = threading.Event(), list[float]()
             browser = open_browser(root, port, token)
-            cookie = log_in(port, token)
             others = options.connections - (browser is not None)
             for _ in range(others):
-                threading.Thread(target=listen, args=(port, cookie, ages, done), daemon=True).start()
-            time.sleep(1.0)
+                threading.Thread(target=listen, args=(port, token, ages, done), daemon=True).start()
+            time.sleep(3.0)
             count, sizes = write(store, options.minutes * 60.0, options.rate, process)
             time.sleep(2.0)
             done.set()

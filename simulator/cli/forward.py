@@ -109,6 +109,7 @@ def start(
     """
     from datetime import date
 
+    from simulator.cli import stay_small
     from simulator.forward.watch import StoppedError
     from simulator.number_format import counted
     from simulator.runs.forward_start import ForwardTest, start_forward
@@ -125,6 +126,7 @@ def start(
         say(f"  an edge of {registration.smallest_edge:g} a year shows in {needed}, four times in five")
 
     spec = RunSpec(first=date.min, **{**options, "parameters": dict(options["parameters"])})
+    stay_small()
     try:
         begun = read_begun(workspace, backtest, carry)
         start_forward(ForwardTest(spec, sessions, edge, url, begun, frequency), workspace, _have_typed, tell, say)

@@ -28,8 +28,10 @@ def web(ctx: click.Context, host: str, port: int, public: tuple[str, ...]) -> No
     On this machine alone, unless --public names the proxy that brings https (docs/web.md).
     """
     if ctx.invoked_subcommand is None:
+        from simulator.cli import stay_small
         from simulator.web.serve import serve
 
+        stay_small()
         serve(ctx.obj, host, port, public)
 
 

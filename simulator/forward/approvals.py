@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from math import inf, isfinite
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from pydantic import TypeAdapter
 
@@ -40,8 +41,14 @@ ABSENT: Mapping[str, tuple[object, ...]] = {
 }  # fmt: skip
 """What earlier versions did not write, by the values that say nothing."""
 LEAST_DOLLARS = 1.0
+<<<<<<< HEAD
 CHANGEABLE = ("quantity", "scale", "limit", "stop", "take_profit")
 """What a person may change in every account, or as ``ACCOUNT.stop`` in one."""
+=======
+_seen: WeakKeyDictionary[Store, tuple[Stored, dict[str, Approval]]] = WeakKeyDictionary()
+"""The last event that was read of a store, and the trades as they stood after it."""
+CHANGEABLE = ("quantity", "limit", "stop", "take_profit")
+>>>>>>> 95743aa (Forward tests have rows in the store; sim web stays as small as it began; a login's streams leave room for pages)
 
 
 class StaleError(SimError):
@@ -223,8 +230,17 @@ def write_asked(asked: Approval) -> dict[str, Any]:
 
 
 def read_approvals(store: Store, run: str | None = None) -> list[Approval]:
-    """Return the trades of a run, of all runs by default, that wait or were answered, the first asked first."""
-    return list(fold({}, store.of_forward(run, tuple(KINDS))).values())
+    """Return the trades of a run, of all runs by default, that wait or were answered, the first asked first.
+
+    A process reads every event once, however often it asks.
+    """
+    last, known = _seen.get(store, (None, {}))
+    if last is not None and not store.holds(last):  # a backup was put back
+        last, known = None, {}
+    if new := store.of_forward(None, tuple(KINDS), 0 if last is None else last.position):
+        known = fold(known, new)
+        _seen[store] = new[-1], known
+    return [one for one in known.values() if run in (None, one.run)]
 
 
 def list_changed(trades: Iterable[Approval]) -> list[Approval]:

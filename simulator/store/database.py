@@ -23,15 +23,15 @@ from simulator.files import keep_private, refuse_special, tighten
 from simulator.store import connection, revisions
 from simulator.store.connection import HEAD
 from simulator.store.events import KINDS, OF_FOLDERS, Event, Stored, recording
+from simulator.store.forward_rows import FORWARD, WITH_ROWS, put_rows, read_before
 from simulator.store.listing import by_run, newest
 from simulator.store.packing import PACKED, Packer, without_facts
 from simulator.store.projections import Row, count_recording, key_of, project
 from simulator.store.schema import PROJECTIONS, events, runs, schema
 from simulator.workspace import Workspace
 
-FORWARD = "forward"
-"""Digest of the events of a forward run, which has no result before its end."""
-
+WITH_FORWARD_ROWS = "0005"
+"""Revision from which on forward tests have rows."""
 CHUNK = 500
 """Rows read at a time."""
 
@@ -146,7 +146,7 @@ class Store:
     def append(self, run_id: str, new: Sequence[Event]) -> None:
         """Append events of a forward run, all of them or none; they are on disk when this returns."""
         with self._writing() as db:
-            self._append(db, run_id, FORWARD, list(new))
+            self._append_forward(db, run_id, list(new))
 
     def append_after_reading(
         self, run_id: str, kinds: Sequence[str], make: Callable[[list[Stored]], list[Event]]
@@ -158,7 +158,7 @@ class Store:
         with self._writing() as db:
             before = list(_history(db, run_id, FORWARD, kinds))
             new = make(before)
-            return [*before, *(self._append(db, run_id, FORWARD, new) if new else [])]
+            return [*before, *(self._append_forward(db, run_id, new) if new else [])]
 
     def of_forward(self, run_id: str | None, kinds: Sequence[str] = (), after: int = 0) -> list[Stored]:
         """Return the events of a forward run (of all by None), oldest first; those of `kinds` alone where some are
@@ -174,6 +174,13 @@ class Store:
                 return []
             before = db.scalar(of_forward.order_by(events.c.position.desc()).offset(count).limit(1))
             return list(_history(db, None, FORWARD, after=before or 0))
+
+    def holds(self, stored: Stored) -> bool:
+        """Return True where this event stands in its place; a store that was put back from a backup may not have it."""
+        query = select(events.c.run_id, events.c.recorded_at, events.c.kind).where(events.c.position == stored.position)
+        with self._reading() as db:
+            found = None if db is None else db.execute(query).first()
+        return found is not None and tuple(found) == (stored.run_id, stored.recorded_at, stored.event.kind)
 
     def now(self) -> datetime:
         """Return the time that an event would be recorded at."""
@@ -191,6 +198,13 @@ class Store:
         stored = [Stored(last + i, run_id, digest, now, event) for i, event in enumerate(new, 1)]
         packer = Packer()
         db.execute(events.insert(), [_event_row(one, packer) for one in stored])
+        return stored
+
+    def _append_forward(self, db: Connection, run_id: str, new: list[Event]) -> list[Stored]:
+        stored = self._append(db, run_id, FORWARD, new)
+        if any(one.kind in WITH_ROWS for one in new):
+            with suppress(SimError):  # a row was tampered with: what happens is on record, a rebuild tells and mends
+                put_rows(db, project(run_id, stored, read_before(db, run_id, stored)))
         return stored
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -259,20 +273,21 @@ class Store:
         with self._writing() as db:
             differed: dict[str, Change] = {}
             newest_rows, total = _rebuild_registry(db, differed)
-            for done, (run_id, row) in enumerate(newest_rows.items()):
+            digests = {**_forward_runs(db), **{run_id: row["digest"] for run_id, row in newest_rows.items()}}
+            for done, (run_id, digest) in enumerate(digests.items()):
                 if progress:
-                    progress(done, len(newest_rows))
-                rows = project(run_id, _history(db, run_id, row["digest"]))
+                    progress(done, len(digests))
+                rows = project(run_id, _history(db, run_id, digest))
                 for table in PROJECTIONS:
                     total += len(rows[table.name])
                     _rebuild(db, table, run_id, rows[table.name], differed)
             for table in PROJECTIONS:
-                for run_id in set(db.scalars(select(table.c.run_id).distinct())) - newest_rows.keys():
+                for run_id in set(db.scalars(select(table.c.run_id).distinct())) - digests.keys():
                     gone = db.execute(table.delete().where(table.c.run_id == run_id)).rowcount
                     _note(differed, table, Change(unknown=gone))
             if progress:
-                progress(len(newest_rows), len(newest_rows))
-            return Rebuilt(_count(db, events), len(newest_rows), total, differed)
+                progress(len(digests), len(digests))
+            return Rebuilt(_count(db, events), len(digests), total, differed)
 
     # ── connections ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -321,6 +336,9 @@ class Store:
             revisions.make(db)
         elif revision != HEAD and forward:
             revisions.bring_forward(db, revision)
+            if revision < WITH_FORWARD_ROWS:  # what comes goes on from them
+                for run_id in _forward_runs(db):
+                    put_rows(db, project(run_id, _history(db, run_id, FORWARD)))
         elif revision != HEAD:
             found = f"the store has revision {revision}, this version needs {HEAD}"
             raise SimError(found, where=where, mend=revisions.UPGRADE)
@@ -413,6 +431,12 @@ def _replace(db: Connection, table: Table, run_id: str | None, rows: list[Row]) 
 def open_store(workspace: Workspace) -> Store:
     """Return the store of `workspace`: its file, or the database that DATABASE_URL names."""
     return Store(connection.store_place(workspace.registry))
+
+
+def _forward_runs(db: Connection) -> dict[str, str]:
+    """Return the forward tests that have rows, with the digest of their events."""
+    query = select(events.c.run_id).distinct().where(events.c.digest == FORWARD, events.c.kind.in_(WITH_ROWS))
+    return dict.fromkeys(sorted(db.scalars(query)), FORWARD)
 
 
 # ── rebuilding ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,18 +9,23 @@ that all databases hold the same; the event keeps it as it came.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Boolean, Float, Integer, String, Table
 
+from simulator.errors import SimError
 from simulator.store import schema
 from simulator.store.events import Stored
 from simulator.store.listing import FIGURES
 from simulator.store.packing import KEY_DIGITS
 
+ASKED = ("symbol", "decided_at", "deadline")
+TERMS = ("quantity", "notional", "limit", "stop", "take_profit")
+"""Terms of an order that is asked for."""
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
 
@@ -28,18 +33,23 @@ FULL = 1e-9
 """Share of its largest size below which a position counts as closed: sums of fractional shares leave dust."""
 
 
-def project(run_id: str, history: Iterable[Stored]) -> Rows:
+def project(run_id: str, history: Iterable[Stored], before: Folds | None = None) -> Rows:
     """Rows of every projection but `runs`, in the order of their events, for the events of one result of one run.
 
-    Where two events have the same key (the same seat at the same instant) the later one stays.
+    Where two events have the same key (the same seat at the same instant) the later one stays. `before` is what earlier
+    events came to, where `history` is only what was added: the rows are those that are new or have changed.
     """
     tables: dict[str, dict[tuple[Any, ...], Row]] = {table.name: {} for table in schema.PROJECTIONS}
-    folds = _Folds()
+    folds = before or Folds()
     for stored in history:
         maker = _MAKERS.get(stored.event.kind)
-        for table, values in maker(stored, folds) if maker else ():
-            row = _row(table, {"run_id": run_id, "event": stored.position, **values})
-            tables[table.name][key_of(table, row)] = row
+        try:
+            for table, values in maker(stored, folds) if maker else ():
+                row = _row(table, {**values, "run_id": run_id, "event": stored.position})
+                tables[table.name][key_of(table, row)] = row
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            found = f"event {stored.position} of the store is no {stored.event.kind}"
+            raise SimError(found, mend="restore a copy of the store; events are never rewritten") from None
     return {name: list(rows.values()) for name, rows in tables.items()}
 
 
@@ -74,21 +84,34 @@ def count_recording(before: Row | None, stored: Stored) -> Row:
 # ── from one event ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Folds:
-    """State that later rows of a result need of earlier ones."""
+@dataclass
+class Folds:
+    """State that later rows of a result need of earlier ones.
 
-    def __init__(self) -> None:
-        self.calls = 0
-        self.fills: dict[str, int] = {}
-        self.held: dict[tuple[str, str], Holding] = {}
-        self.opened: dict[str, int] = {}
-        self.approvals: dict[str, Row] = {}
+    Attributes
+    ----------
+    fills, opened : numbers of fills and of holdings, by account
+    held : newest holding, by account and symbol
+    filled : (session, shares) of each fill, by account and symbol: a split may be told after some of its session
+    fill_ids : fills of forward tests that were counted, by account
+    approvals, orders : rows by their keys within the run
+    """
+
+    calls: int = 0
+    fills: dict[str, int] = field(default_factory=dict)
+    held: dict[tuple[str, str], Holding] = field(default_factory=dict)
+    opened: dict[str, int] = field(default_factory=dict)
+    filled: dict[tuple[str, str], list[tuple[str, float]]] = field(default_factory=dict)
+    fill_ids: set[tuple[str, str]] = field(default_factory=set)
+    approvals: dict[str, Row] = field(default_factory=dict)
+    orders: dict[tuple[str, str], Row] = field(default_factory=dict)
+    has_begun: bool = False
 
 
 _Made = Iterator[tuple[Table, Mapping[str, Any]]]
 
 
-def _meeting(stored: Stored, _folds: _Folds) -> _Made:
+def _meeting(stored: Stored, _folds: Folds) -> _Made:
     payload = stored.event.payload
     record: Mapping[str, Any] = payload["record"]
     at = _instant(stored)
@@ -113,7 +136,7 @@ def _meeting(stored: Stored, _folds: _Folds) -> _Made:
         yield schema.chairman_decisions, {**at, **_seat(part, models), **_answer(part)}
 
 
-def _checkpoint(stored: Stored, _folds: _Folds) -> _Made:
+def _checkpoint(stored: Stored, _folds: Folds) -> _Made:
     payload = stored.event.payload
     record: Mapping[str, Any] = payload["record"]
     models: Mapping[str, str] = record.get("seats") or {}
@@ -131,7 +154,7 @@ def _checkpoint(stored: Stored, _folds: _Folds) -> _Made:
         )
 
 
-def _fill(stored: Stored, folds: _Folds) -> _Made:
+def _fill(stored: Stored, folds: Folds) -> _Made:
     # Keys hold no null: a rule's only account has the empty name.
     account = stored.event.account or ""
     number = folds.fills.get(account, 0)
@@ -145,31 +168,97 @@ def _fill(stored: Stored, folds: _Folds) -> _Made:
         yield schema.positions, {**vars(holding), "account": account}
 
 
-def _calls(stored: Stored, folds: _Folds) -> _Made:
+def _calls(stored: Stored, folds: Folds) -> _Made:
     for call in stored.event.payload["calls"]:
         yield schema.llm_calls, {**call, "key": str(call["key"])[:KEY_DIGITS], "number": folds.calls}
         folds.calls += 1
 
 
-def _approval(stored: Stored, folds: _Folds) -> _Made:
-    event = stored.event
-    state = event.kind.rpartition(".")[2]
-    name = str(event.payload["id"])
-    row = folds.approvals.get(name) or {"id": name, "account": event.account}
+def _forward_fill(stored: Stored, folds: Folds) -> _Made:
+    event, account = stored.event, stored.event.account or ""
+    given, session = event.payload, str(event.at)[:10]
+    if (account, str(given["id"])) in folds.fill_ids:
+        return  # a loop that was killed may tell it again
+    folds.fill_ids.add((account, str(given["id"])))
+    folds.filled.setdefault((account, str(given["symbol"])), []).append((session, float(given["quantity"])))
+    fill = {name: given[name] for name in ("symbol", "quantity", "price")}
+    fill |= {"order_id": given["client_order_id"], "fill_id": given["id"], "session": session}
+    yield from _fill(replace(stored, event=replace(event, payload=fill)), folds)
+
+
+def _forward_opening(stored: Stored, folds: Folds) -> _Made:
+    """Yield what accounts held when their test began, at prices that nobody knows; a later start is none."""
+    opening = stored.event.payload.get("opening")
+    if opening is None or folds.has_begun:
+        return
+    folds.has_begun = True
+    for account, found in opening.items():
+        for symbol, shares in found.get("positions", {}).items():
+            number = folds.opened.get(account, 0)
+            folds.opened[account] = number + 1
+            held = Holding(number, symbol, stored.event.at, None, shares, shares, None, None, 0.0, 0.0, 0)
+            folds.held[account, symbol] = held
+            yield schema.positions, {**vars(held), "account": account}
+
+
+def _forward_split(stored: Stored, folds: Folds) -> _Made:
+    symbol, session, ratio = (stored.event.payload[name] for name in ("symbol", "session", "ratio"))
+    for (account, name), held in folds.held.items():
+        if name != symbol or held.closed_at is not None:
+            continue
+        since = math.fsum(n for day, n in folds.filled.get((account, name), ()) if day >= session)
+        shares = round((held.quantity - since) * ratio + since, 9)
+        entry = None if held.entry_price is None else held.entry_price * held.quantity / shares
+        folds.held[account, name] = replace(
+            held, quantity=shares, largest=max(held.largest * ratio, shares, key=abs), entry_price=entry
+        )
+        yield schema.positions, {**vars(folds.held[account, name]), "account": account}
+
+
+def _forward_order(stored: Stored, folds: Folds) -> _Made:
+    event, given = stored.event, stored.event.payload
+    key = event.account or "", str(given["client_order_id"])
+    before = folds.orders.get(key, {})
+    row = {
+        "account": key[0],
+        "order_id": key[1],
+        "symbol": given.get("symbol") or before.get("symbol"),
+        "state": given["state"],
+        "first_at": before.get("first_at", event.at),
+        "last_at": event.at,
+        "why": given.get("why") or before.get("why"),
+        "filled": given.get("filled", before.get("filled")),
+    }
+    folds.orders[key] = row
+    yield schema.orders, row
+
+
+def _approval(stored: Stored, folds: Folds) -> _Made:
+    event, given = stored.event, stored.event.payload
+    state, id = event.kind.rpartition(".")[2], str(given["id"])
+    row = {**folds.approvals.get(id, {}), "id": id, "state": state, "version": given.get("version")}
     if state == "asked":
-        row = {**row, "asked_at": event.at, "asked": event.payload, "state": row.get("state", state)}
+        unanswered = dict.fromkeys(("settled_at", "by", "reason", "changes"))
+        row |= {**unanswered, **_some(given, *ASKED), "asked_at": stored.recorded_at}
+        row["price_then"] = price if isinstance(price := given.get("price_then"), int | float) else None
     else:
-        row = {**row, "settled_at": event.at, "settled": event.payload, "state": state}
-    folds.approvals[name] = row
+        row |= {**_some(given, "by", "reason", "changes"), "settled_at": stored.recorded_at}
+    if sizes := given.get("sizes"):
+        row["sizes"] = {account: _some(one, *TERMS) for account, one in sizes.items()}
+    folds.approvals[id] = row
     yield schema.approvals, row
 
 
-_MAKERS: Mapping[str, Callable[[Stored, _Folds], _Made]] = {
+_MAKERS: Mapping[str, Callable[[Stored, Folds], _Made]] = {
     "meeting.held": _meeting,
     "checkpoint.held": _checkpoint,
     "order.filled": _fill,
     "calls.made": _calls,
     **{f"approval.{state}": _approval for state in ("asked", "given", "refused", "expired")},
+    "forward.started": _forward_opening,
+    "forward.split": _forward_split,
+    "forward.fill": _forward_fill,
+    "forward.order": _forward_order,
 }
 
 
@@ -209,8 +298,8 @@ class Holding:
     ----------
     number : counts the holdings of an account by opening
     quantity, largest : shares after the last fill, and the most there were; negative when short
-    entry_price : average price paid on the way in
-    profit : dollars that fills on the way out realised, before `slippage` and `commission`
+    entry_price : average price paid on the way in; None of what an account held when its forward test began
+    profit : dollars that fills on the way out realised, before `slippage` and `commission`; None without an entry price
 
     A fill that turns the position closes one holding and opens the next; its costs count with the one it closes.
     """
@@ -221,8 +310,8 @@ class Holding:
     closed_at: str | None
     quantity: float
     largest: float
-    entry_price: float
-    profit: float
+    entry_price: float | None
+    profit: float | None
     slippage: float
     commission: float
     fills: int
@@ -243,13 +332,15 @@ def apply_fill(held: Holding | None, fill: Mapping[str, Any], number: int) -> tu
         held, slippage=held.slippage + slippage, commission=held.commission + commission, fills=held.fills + 1
     )
     if quantity * held.quantity > 0:
-        entry = (held.quantity * held.entry_price + quantity * price) / after
+        before = held.entry_price
+        entry = None if before is None else (held.quantity * before + quantity * price) / after
         return (replace(now, quantity=after, largest=max(after, held.largest, key=abs), entry_price=entry),)
     if abs(after) <= FULL * abs(held.largest):
         after = 0.0
     reduced = after * held.quantity > 0
     out = -quantity if reduced else held.quantity
-    now = replace(now, profit=held.profit + out * (price - held.entry_price))
+    if held.entry_price is not None and held.profit is not None:
+        now = replace(now, profit=held.profit + out * (price - held.entry_price))
     if reduced:
         return (replace(now, quantity=after),)
     closed = replace(now, quantity=0.0, closed_at=at)

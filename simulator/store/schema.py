@@ -166,7 +166,7 @@ trades = _short_rows(
     *_not_null(Integer, "event"),
     *_all(String, "order_id", "symbol", "at", "session"),
     *_all(Float, "quantity", "price", "slippage", "commission"),
-    *_all(String, "why", "decided_at"),
+    *_all(String, "why", "decided_at", "fill_id"),
 )
 
 positions = _short_rows(
@@ -178,13 +178,23 @@ positions = _short_rows(
     *_all(Integer, "fills"),
 )
 
+orders = _short_rows(
+    "orders",
+    *_key("run_id", "account", "order_id"),
+    *_not_null(Integer, "event"),
+    *_all(String, "symbol", "state", "first_at", "last_at", "why"),
+    *_all(Float, "filled"),
+)
+
 approvals = Table(
     "approvals",
     schema,
     *_key("run_id", "id"),
     *_not_null(Integer, "event"),
-    *_all(String, "account", "state", "asked_at", "settled_at"),
-    *_json("asked", "settled"),
+    *_all(Integer, "version"),
+    *_all(String, "symbol", "state", "decided_at", "deadline", "asked_at", "settled_at", "by", "reason"),
+    *_all(Float, "price_then"),
+    *_json("sizes", "changes"),
 )
 
 llm_calls = _short_rows(

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from starlette.responses import (
     StreamingResponse,
 )
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from simulator.errors import SimError, UsageError
 from simulator.forward import review
@@ -43,6 +45,8 @@ from simulator.web.tokens import find_token
 from simulator.workspace import Workspace
 
 COOKIE = "sim_session"
+MOST_STREAMS = 4
+"""Streams of a session; a browser opens six connections to a host, and some are to be left for its pages."""
 HERE = Path(__file__).parent
 REPORT = FileSystemLoader(TEMPLATES)
 FILES = {
@@ -58,6 +62,7 @@ class Desk:
     def __init__(self, workspace: Workspace, store: Store, known: Addresses, sessions: Sessions) -> None:
         self.workspace, self.store, self.known = workspace, store, known
         self.sessions, self.limiter, self.feed = sessions, Limiter(), Feed(store)
+        self.following = Counter[str]()
         loader = ChoiceLoader([FileSystemLoader(HERE / "templates"), PrefixLoader({"report": REPORT})])
         self.pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
         self.pages.filters |= page_filters()
@@ -210,12 +215,15 @@ class Desk:
 
     async def events(self, request: Request) -> Response:
         """Stream what happens, from ``Last-Event-ID`` on."""
-        if self.session_of(request) is None:
+        session = self.session_of(request)
+        if session is None:
             return _refuse(401, "log in again")
+        if self.following[session.csrf] >= MOST_STREAMS:
+            return _refuse(429, f"{MOST_STREAMS} pages of this login are live already: close one, or log in once more")
         last = request.headers.get("last-event-id", request.query_params.get("after", ""))
         after = int(last) if last.isdecimal() and len(last) < 16 else None
         stream = self.feed.follow(after, lambda: self.session_of(request) is not None)
-        return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+        return _Counted(self.following, session.csrf, stream)
 
     async def report(self, request: Request, _session: Session) -> Response:
         """Serve a file of a report."""
@@ -266,6 +274,21 @@ class Desk:
             Route("/reports/{path:path}", self.page(self.report)),
             *metrics.routes(self.workspace, self.store),
         ]
+
+
+class _Counted(StreamingResponse):
+    """Stream of events that counts in `following` until it has ended, however it ends."""
+
+    def __init__(self, following: Counter[str], name: str, stream: AsyncIterator[bytes]) -> None:
+        super().__init__(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+        self.following, self.name = following, name
+        following[name] += 1
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.following -= Counter([self.name])  # nothing stays of who is gone
 
 
 def make_app(workspace: Workspace, store: Store, known: Addresses, sessions: Sessions | None = None) -> Guard:

@@ -35,6 +35,7 @@ class Feed:
         self.store = store
         self.ring: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
         self.position, self.first, self.born = -1, 0, 0
+        self.last: Stored | None = None
         self.looking = 0
         self.changed = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
@@ -70,22 +71,22 @@ class Feed:
     async def _poll(self) -> None:
         while self.looking:
             with suppress(SimError):  # the store is away: browsers see that nothing comes but beats
+                there = self.last is None or await anyio.to_thread.run_sync(self.store.holds, self.last)
                 newest = partial(self.store.newest_forward, KEPT)
                 since = partial(self.store.of_forward, None, (), self.position)
-                new = await anyio.to_thread.run_sync(newest if self.position < 0 else since)
-                if not new and self.position > 0:
-                    last = await anyio.to_thread.run_sync(self.store.newest_forward, 1)
-                    if not last or last[-1].position < self.position:  # a backup was put back
-                        new, self.position = await anyio.to_thread.run_sync(newest), 0
-                        self.ring.clear()
-                        self.born += 1
-                if new or self.position < 0:
+                new = await anyio.to_thread.run_sync(since if there and self.position >= 0 else newest)
+                if not there:  # a backup was put back
+                    self.last = None
+                    self.ring.clear()
+                    self.born += 1
+                if new or not there or self.position < 0:
                     self._take(new)
             await asyncio.sleep(EVERY_S)
 
     def _take(self, new: list[Stored]) -> None:
         self.ring.extend((one.position, _write(one)) for one in new)
-        self.position = new[-1].position if new else max(self.position, 0)
+        self.last = new[-1] if new else self.last
+        self.position = 0 if self.last is None else self.last.position
         self.first = self.ring[0][0] - 1 if len(self.ring) == KEPT else 0
         self.changed.set()
         self.changed = asyncio.Event()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from simulator.errors import UsageError
+from simulator.forward import approvals
 from simulator.forward.approvals import (
     Answer,
     Approval,
@@ -15,7 +17,11 @@ from simulator.forward.approvals import (
     StaleError,
     answer,
     answer_together,
+<<<<<<< HEAD
     change,
+=======
+    fold,
+>>>>>>> 95743aa (Forward tests have rows in the store; sim web stays as small as it began; a login's streams leave room for pages)
     forbids,
     list_kill_shots,
     list_reviews,
@@ -23,9 +29,15 @@ from simulator.forward.approvals import (
     write_asked,
 )
 from simulator.forward.exposure import Room
+from simulator.store.backup import back_up, restore
 from simulator.store.database import Store
+<<<<<<< HEAD
 from simulator.store.events import Event
 from simulator.trading.risk import EntryRules, Limits
+=======
+from simulator.store.events import Event, Stored
+from simulator.trading.risk import Limits
+>>>>>>> 95743aa (Forward tests have rows in the store; sim web stays as small as it began; a login's streams leave room for pages)
 
 ASKED = Approval(
     "a" * 12, "run", "A", "2024-06-04T08:45:00-04:00", "meeting", "2024-06-04T09:27:00-04:00", 1, "waiting",
@@ -44,6 +56,29 @@ def store(tmp_path: Path) -> Store:
 def test_what_is_asked_comes_back(store: Store) -> None:
     assert read_approvals(store) == [ASKED]
     assert read_approvals(store, "another") == []
+
+
+def test_every_event_is_read_once_and_all_of_them_anew_after_a_backup_was_put_back(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def note(known: Mapping[str, Approval], stored: Iterable[Stored]) -> dict[str, Approval]:
+        read.append(len(list(stored)))
+        return fold(known, stored)
+
+    back_up(tmp_path / "sim.db", tmp_path / "kept")
+    monkeypatch.setattr(approvals, "fold", note)
+    assert [one.state for one in read_approvals(store)] == ["waiting"]
+    answer(store, ASKED.id, 1, "ann", "approve")
+    read.clear()
+    assert [one.state for one in (*read_approvals(store), *read_approvals(store, "run"))] == ["approved"] * 2
+    assert read == [1]
+    restore(tmp_path / "kept", tmp_path / "sim.db", tmp_path / "before")
+    assert [one.state for one in read_approvals(store)] == ["waiting"]
+    for number in range(3):  # as long as before, and longer
+        store.append("run", [Event("approval.asked", None, None, write_asked(replace(ASKED, id=f"{number}")))])
+    assert [one.state for one in read_approvals(store)] == ["waiting"] * 4
 
 
 def test_an_answer_to_an_older_version_is_stale(store: Store) -> None:

@@ -50,7 +50,7 @@ def test_the_same_run_makes_equal_rows_in_the_file_and_on_a_server(workspace: Pa
     assert again.returncode == 0, again.stderr
     held = rows(workspace / "sim.db")
     assert held == rows(postgres)
-    assert [name for name, found in held.items() if not found] == ["approvals"]
+    assert [name for name, found in held.items() if not found] == ["orders", "approvals"]
     assert {row["account"] for row in held["trades"]} == {row["account"] for row in held["positions"]}
     assert len({row["account"] for row in held["trades"]}) > 1
     (run,) = json.loads(sim("runs", "--json", cwd=workspace, env=server).stdout)

@@ -126,18 +126,37 @@ function show(event) {
   while (feed.children.length > SHOWN) feed.lastChild.remove();
 }
 
-if (csrf) {
-  const source = new EventSource("/events");
-  let wasCut = false;
-  source.addEventListener("hello", () => { mark(false); if (wasCut) refresh(false); wasCut = false; });
-  source.addEventListener("anew", () => refresh(false));
-  source.addEventListener("error", () => { wasCut = true; mark(true); });
+// A page that nobody sees leaves its place among the streams to others, and goes on from where it was.
+let source, seen = "", wasCut = false;
+function follow() {
+  source?.close();
+  if (document.hidden) return;
+  source = new EventSource(`/events?after=${seen}`);
+  source.addEventListener("hello", (message) => { seen = message.lastEventId; mark(false); if (wasCut) refresh(false); wasCut = false; });
+  source.addEventListener("anew", (message) => { seen = message.lastEventId; refresh(false); });
+  source.addEventListener("error", refused);
   source.addEventListener("message", (message) => {
     const event = JSON.parse(message.data);
-    last = event.recorded_at;
+    last = event.recorded_at; seen = message.lastEventId;
     show(event);
     refreshSoon();
   });
+}
+// A browser asks again by itself where nobody answers, not where it was refused: by a proxy, or as one stream too many.
+async function refused() {
+  wasCut = true; mark(true);
+  if (source.readyState !== EventSource.CLOSED) return;
+  setTimeout(follow, 5 * EVERY);
+  const asked = new AbortController();
+  try {
+    const answer = await fetch("/events", {signal: asked.signal});
+    if ([401, 429].includes(answer.status)) line.textContent = `not live: ${(await answer.text()).trim()}`;
+  } catch { /* it stays marked as cut */ }
+  asked.abort();
+}
+if (csrf) {
+  document.addEventListener("visibilitychange", follow);
+  follow();
 }
 
 async function send(to, body) {

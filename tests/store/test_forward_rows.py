@@ -1,0 +1,156 @@
+"""Rows of forward tests: kept event by event, the same as all events make at once, on each database."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine
+
+from simulator.forward.approvals import Approval, Staged, answer, read_approvals, write_asked
+from simulator.forward.status import read_positions
+from simulator.market.bars import instant
+from simulator.rehearsal.rehearse import Rehearsal, rehearse
+from simulator.runs.spec import RunSpec
+from simulator.store.backup import back_up, restore
+from simulator.store.connection import parse_place, store_place
+from simulator.store.database import Store
+from simulator.store.events import Event
+from simulator.workspace import Workspace, make_workspace
+
+RUN = "test"
+TABLES = ("approvals", "orders", "positions", "trades")
+ANSWERS = ("2024-06-03 SPY approve", "* QQQ modify scale=0.5 smaller", "* * reject not this week")
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a council's rehearsal, of whose trades one was approved, one changed and one rejected."""
+    root = tmp_path_factory.mktemp("rehearsed") / "workspace"
+    make_workspace(root, git=False)
+    workspace = Workspace(root, root)
+    spec = RunSpec("macro_council", ("SPY", "QQQ", "GLD"), date(2024, 6, 3), models="offline",
+                   parameters={"risk.execution": "alpaca"})  # fmt: skip
+    rehearse(Rehearsal(spec, 3, workspace.reading(None), answers=ANSWERS), lambda *_: None)
+    return Path(str(store_place(workspace.registry)))
+
+
+def fill(id: str, symbol: str, quantity: float, price: float, day: int, hour: str = "10:00:00") -> Event:
+    at = f"2024-06-{day:02}T{hour}-04:00"
+    given = {"id": id, "client_order_id": f"order {id}", "symbol": symbol, "quantity": quantity, "price": price}
+    return Event("forward.fill", at, "COUNCIL", {**given, "at": instant(datetime.fromisoformat(at))})
+
+
+def test_rows_of_a_rehearsal_with_answers_are_those_that_a_rebuild_makes_and_a_restored_store_has(
+    rehearsed: Path, place: Path | str, tmp_path: Path
+) -> None:
+    with Store(Path(shutil.copy(rehearsed, tmp_path / "copy.db"))) as store:
+        kept = {name: store.rows(name) for name in TABLES}
+        assert all(kept.values()), "there is something to compare"
+        assert not store.rebuild().differed
+        trades = {one.id: one for one in read_approvals(store)}
+        assert {row["state"] for row in kept["approvals"]} == {"given", "refused"}
+        assert {row["id"]: row["by"] for row in kept["approvals"]} == {id: one.by for id, one in trades.items()}
+        (run,) = {row["run_id"] for row in kept["positions"]}
+        for name in {row["account"] for row in kept["positions"]}:
+            open_ = {
+                r["symbol"]: r["quantity"] for r in kept["positions"] if r["account"] == name and not r["closed_at"]
+            }
+            assert open_ == read_positions(name, store.of_forward(run))
+        ids = {one.event.payload["client_order_id"] for one in store.of_forward(run, ("forward.order",))}
+        assert {row["order_id"] for row in kept["orders"]} == ids
+    back_up(tmp_path / "copy.db", tmp_path / "b.sqlite")
+    restore(tmp_path / "b.sqlite", place)
+    with Store(place) as store:
+        assert not store.rebuild().differed
+        assert {name: store.rows(name) for name in TABLES} == kept
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE approvals SET state = 'given' WHERE state = 'refused'",
+        "UPDATE positions SET quantity = quantity + 1",
+        "UPDATE orders SET filled = 0",
+        "DELETE FROM trades",
+        "INSERT INTO orders (run_id, account, order_id, event) VALUES ('test', 'COUNCIL', 'made up', 1)",
+    ],
+)
+def test_a_row_that_was_tampered_with_is_found_and_put_right(place: Path | str, statement: str) -> None:
+    with Store(place) as store:
+        asked = Approval("a" * 12, RUN, "A", "2024-06-04T08:45:00-04:00", "meeting", "2024-06-04T09:27:00-04:00", 1,
+                         "waiting", {"COUNCIL": Staged(10.0)}, 100.0)  # fmt: skip
+        store.append(RUN, [Event("forward.started", None, None, {"rehearsed": True})])
+        store.append(RUN, [Event("approval.asked", asked.decided_at, None, write_asked(asked))])
+        answer(store, asked.id, 1, "ann", "reject", "no")
+        order = {"client_order_id": "order 1", "symbol": "SPY", "state": "filled", "why": "", "filled": 10.0}
+        store.append(RUN, [Event("forward.order", "2024-06-03T10:00:00-04:00", "COUNCIL", order)])
+        store.append(RUN, [fill("1", "SPY", 10.0, 100.0, 3)])
+        right = {name: store.rows(name) for name in TABLES}
+        engine = create_engine(parse_place(place))
+        with engine.begin() as db:
+            db.exec_driver_sql(statement)
+        engine.dispose()
+        differed = store.rebuild().differed
+        assert list(differed) == [next(name for name in TABLES if name in statement)]
+        assert {name: store.rows(name) for name in TABLES} == right
+        assert not store.rebuild().differed
+
+
+def test_what_happens_is_on_record_though_a_row_it_goes_on_from_was_tampered_with(place: Path | str) -> None:
+    with Store(place) as store:
+        store.append(RUN, [fill("1", "SPY", 10.0, 100.0, 3)])
+        engine = create_engine(parse_place(place))
+        with engine.begin() as db:
+            db.exec_driver_sql("UPDATE positions SET quantity = NULL")
+        engine.dispose()
+        store.append(RUN, [fill("2", "SPY", 5.0, 110.0, 3)])
+        assert [one.event.payload["id"] for one in store.of_forward(RUN)] == ["1", "2"]
+        assert store.rebuild().differed
+        (row,) = store.rows("positions")
+        assert (row["quantity"], row["fills"]) == (15.0, 2)
+
+
+OPENING = {"COUNCIL": {"number": "P", "cash": 1e5, "equity": 2e5, "positions": {"GLD": 7.0}}}
+STARTED = Event("forward.started", "2024-06-03T09:00:00-04:00", None, {"opening": OPENING})
+SPLIT = Event("forward.split", "2024-06-06T16:00:00-04:00", None,
+              {"symbol": "SPY", "session": "2024-06-06", "ratio": 10.0})  # fmt: skip
+HISTORY = [
+    STARTED,
+    fill("1", "SPY", 10.0, 500.0, 3),
+    fill("1", "SPY", 10.0, 500.0, 3),  # told twice
+    fill("2", "GLD", 3.0, 200.0, 3),
+    fill("3", "SPY", -4.0, 510.0, 4),
+    STARTED,
+    fill("4", "SPY", 5.0, 52.0, 6),  # on the day of the split, which is told after it
+    SPLIT,
+    fill("5", "GLD", -10.0, 210.0, 7),
+    fill("6", "SPY", -65.0, 60.0, 7),
+    fill("7", "SPY", 1.0, 61.0, 7, "11:00:00"),
+]
+
+
+def test_a_split_an_opening_and_a_fill_that_is_told_twice_are_booked_as_the_loop_books_them(store: Store) -> None:
+    for event in HISTORY:
+        store.append(RUN, [event])
+        found = {row["symbol"]: row["quantity"] for row in store.rows("positions") if row["closed_at"] is None}
+        assert found == read_positions("COUNCIL", store.of_forward(RUN))
+    rows = {(row["symbol"], row["number"]): row for row in store.rows("positions")}
+    gold, first, last = rows["GLD", 0], rows["SPY", 1], rows["SPY", 2]
+    assert (gold["profit"], gold["entry_price"], gold["fills"]) == (None, None, 2), "nobody knows what it was bought at"
+    assert first["profit"] == pytest.approx(4 * 10.0 + 65 * 60.0 - (6 * 500.0 + 5 * 52.0))
+    assert (last["quantity"], last["closed_at"]) == (1.0, None)
+    assert not store.rebuild().differed
+
+
+def test_events_that_come_together_make_the_rows_of_events_that_come_one_by_one(store: Store, tmp_path: Path) -> None:
+    store.append(RUN, HISTORY)
+    with Store(tmp_path / "one by one.db") as other:
+        for event in HISTORY:
+            other.append(RUN, [event])
+        rows: list[dict[str, Any]] = other.rows("positions")
+        assert store.rows("positions") == rows
+    assert not store.rebuild().differed
