@@ -41,14 +41,10 @@ ABSENT: Mapping[str, tuple[object, ...]] = {
 }  # fmt: skip
 """What earlier versions did not write, by the values that say nothing."""
 LEAST_DOLLARS = 1.0
-<<<<<<< HEAD
 CHANGEABLE = ("quantity", "scale", "limit", "stop", "take_profit")
 """What a person may change in every account, or as ``ACCOUNT.stop`` in one."""
-=======
 _seen: WeakKeyDictionary[Store, tuple[Stored, dict[str, Approval]]] = WeakKeyDictionary()
 """The last event that was read of a store, and the trades as they stood after it."""
-CHANGEABLE = ("quantity", "limit", "stop", "take_profit")
->>>>>>> 95743aa (Forward tests have rows in the store; sim web stays as small as it began; a login's streams leave room for pages)
 
 
 class StaleError(SimError):

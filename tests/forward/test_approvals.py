@@ -17,11 +17,8 @@ from simulator.forward.approvals import (
     StaleError,
     answer,
     answer_together,
-<<<<<<< HEAD
     change,
-=======
     fold,
->>>>>>> 95743aa (Forward tests have rows in the store; sim web stays as small as it began; a login's streams leave room for pages)
     forbids,
     list_kill_shots,
     list_reviews,
@@ -31,13 +28,8 @@ from simulator.forward.approvals import (
 from simulator.forward.exposure import Room
 from simulator.store.backup import back_up, restore
 from simulator.store.database import Store
-<<<<<<< HEAD
-from simulator.store.events import Event
-from simulator.trading.risk import EntryRules, Limits
-=======
 from simulator.store.events import Event, Stored
-from simulator.trading.risk import Limits
->>>>>>> 95743aa (Forward tests have rows in the store; sim web stays as small as it began; a login's streams leave room for pages)
+from simulator.trading.risk import EntryRules, Limits
 
 ASKED = Approval(
     "a" * 12, "run", "A", "2024-06-04T08:45:00-04:00", "meeting", "2024-06-04T09:27:00-04:00", 1, "waiting",
