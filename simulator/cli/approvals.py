@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from simulator.forward.review import Review
 
 TRADES = click.argument("trades", nargs=-1, required=True, metavar="TRADE…")
-BY = click.option("--by", metavar="NAME", help="Who answers.  [the user of this machine]")
+BY = click.option("--by", metavar="NAME", help="For whom the user of this machine, who is on record, answers.")
 REASON = click.option("--reason", default="", help="Why.")
 
 
@@ -184,14 +184,14 @@ def _answer(
     changes: Mapping[str, float], as_json: bool,
 ) -> None:  # fmt: skip
     """Give the same answer to `trades`: where one of a run is refused, none of that run is answered."""
-    from getpass import getuser
-
+    from simulator.cli.person import name_person
     from simulator.errors import SimError
     from simulator.forward.approvals import Answer, answer_together, read_approvals
     from simulator.forward.review import review
     from simulator.store.database import open_store
 
     failed: dict[str, str] = {}
+    who = name_person(ctx.obj, by)
     with open_store(ctx.obj) as store:
         known = read_approvals(store)
         prices = {id: one.now for id, one in review(ctx.obj, known).items()}
@@ -203,9 +203,7 @@ def _answer(
                 found, version = _find(name, known)
                 now = prices.get(found.id)
                 seen = (None, "") if now is None else (now.price, now.at)
-                given.append(
-                    Answer(found.id, version, by or getuser(), action, reason, changes, seen[0], found.run, seen[1])
-                )
+                given.append(Answer(found.id, version, who, action, reason, changes, seen[0], found.run, seen[1]))
             except SimError as error:
                 failed[name] = str(error)
         done = [] if failed else answer_together(store, given)

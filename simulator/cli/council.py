@@ -65,8 +65,7 @@ for stage, short_help in {
 
 
 def _hold(up_to: str, workspace: Workspace, as_json: bool, plan: bool = False, **options: Any) -> None:
-    from getpass import getuser
-
+    from simulator.cli.person import name_person
     from simulator.number_format import cents
     from simulator.report.meeting import print_meeting
     from simulator.runs.meeting import MeetingRequest, answer_question, estimate_cost, hold_meeting
@@ -92,7 +91,7 @@ def _hold(up_to: str, workspace: Workspace, as_json: bool, plan: bool = False, *
         meeting = (
             hold_meeting(request, workspace, tick)
             if request.question is None
-            else answer_question(request, workspace, getuser(), tick)
+            else answer_question(request, workspace, name_person(workspace), tick)
         )
     print_result(meeting.facts, as_json, lambda console: print_meeting(meeting.facts, console))
     if meeting.undecided is not None:

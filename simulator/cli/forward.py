@@ -309,13 +309,12 @@ def close_all(ctx: click.Context, run: str | None, url: str | None, as_json: boo
     that were entered by hand are left. Repeated, it goes on with what is left to close. Exit code 5 where
     something could not be ordered; `rm forward.stop` lets loops start again.
     """
-    from getpass import getuser
-
+    from simulator.cli.person import name_person
     from simulator.runs.forward_accounts import close_all as close
     from simulator.runs.forward_accounts import find_registration
 
     registration = find_registration(ctx.obj, run)
-    closings = close(registration, ctx.obj, _have_typed, url, f"terminal:{getuser()}")
+    closings = close(registration, ctx.obj, _have_typed, url, name_person(ctx.obj))
 
     def show() -> None:
         for name, (ordered, failed) in closings.items():

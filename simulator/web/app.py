@@ -40,11 +40,11 @@ from simulator.store.database import Store
 from simulator.web import actions, metrics, questions, reports, views
 from simulator.web.feed import Feed
 from simulator.web.guard import Addresses, Guard
-from simulator.web.sessions import Limiter, Session, Sessions
+from simulator.web.sessions import Limiter, Session, Sessions, find_device, make_device
 from simulator.web.tokens import find_token
 from simulator.workspace import Workspace
 
-COOKIE = "sim_session"
+COOKIE, DEVICE, DEVICE_S = "sim_session", "sim_device", 180 * 24 * 3600
 MOST_STREAMS = 4
 """Streams of a session; a browser opens six connections to a host, and some are to be left for its pages."""
 HERE = Path(__file__).parent
@@ -141,15 +141,15 @@ class Desk:
         to = to if to.startswith("/") and not to.startswith("//") and to.isprintable() and "\\" not in to else "/"
         if request.method != "POST":
             return self.render("login.html", to=to, error="")
-        address = _address(request)
-        if (wait := self.limiter.wait_s(address)) > 0.0:
+        address, device = _address(request), find_device(self.workspace, request.cookies.get(DEVICE, ""))
+        if (wait := self.limiter.wait_s(address, device)) > 0.0:
             page = self.render("login.html", 429, to=to, error=f"too many tries: wait {wait:.0f} seconds")
             page.headers["retry-after"] = str(int(wait) + 1)
             return page
         given = dict(await _read_form(request))
         token = find_token(self.workspace, given.get("token", "").strip())
         if token is None:
-            self.limiter.note(address)  # before anything is awaited: many at once are many tries
+            self.limiter.note(address, device)  # before anything is awaited: many at once are many tries
         person = actions.Person(token.name if token else "?", address)
         action = "logged in" if token else "login refused"
         with contextlib.suppress(SimError):  # a store that takes nothing keeps nobody from the switches
@@ -158,6 +158,8 @@ class Desk:
             return self.render("login.html", 403, to=to, error="no such token")
         answer = RedirectResponse(to, 303)
         secure = self.known.is_secure
+        device = make_device(token)
+        answer.set_cookie(DEVICE, device, DEVICE_S, path="/login", httponly=True, samesite="strict", secure=secure)
         answer.set_cookie(COOKIE, self.sessions.begin(token), httponly=True, samesite="strict", secure=secure)
         return answer
 

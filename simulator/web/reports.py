@@ -35,7 +35,7 @@ def policy_of(page: bytes) -> str:
     hashes = {base64.b64encode(hashlib.sha256(one).digest()).decode() for one in SCRIPT.findall(page) if one.strip()}
     scripts = " ".join(f"'sha256-{one}'" for one in sorted(hashes)) or "'none'"
     return (
-        "sandbox allow-scripts allow-top-navigation-by-user-activation; default-src 'none'; "
+        "sandbox allow-scripts; default-src 'none'; "
         f"script-src {scripts}; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import time
 from collections import deque
@@ -11,7 +12,7 @@ from simulator.web.tokens import Role, Token, digest_of, read_tokens
 from simulator.workspace import Workspace
 
 LASTS_S = 12 * 3600.0
-TRIES, WITHIN_S = 10, 60.0
+TRIES, STRANGERS, WITHIN_S = 10, 100, 60.0
 MOST = 1000
 
 
@@ -59,20 +60,52 @@ class Sessions:
 
 
 class Limiter:
-    """Failed logins of an address: `TRIES` in `WITHIN_S` seconds, then none is looked at until they are past."""
+    """Failed logins: `TRIES` of one address or device in `WITHIN_S` seconds, `STRANGERS` of all addresses together,
+    then none is looked at until they are past.
+
+    An address can be changed with every try, where a proxy names it, and strangers share one with those they want to
+    lock out. So a browser that has logged in before is known by its own cookie, and nobody else's tries count for it.
+    """
 
     def __init__(self) -> None:
         self.failed: dict[str, deque[float]] = {}
 
-    def wait_s(self, address: str) -> float:
-        """Return the seconds until another try is looked at."""
-        tries, now = self.failed.get(address, deque()), time.monotonic()
-        while tries and tries[0] <= now - WITHIN_S:
-            tries.popleft()
-        return tries[0] + WITHIN_S - now if len(tries) >= TRIES else 0.0
+    def wait_s(self, who: str, device: str | None = None) -> float:
+        """Return the seconds until another try of an address, or of a `device` that is known, is looked at."""
+        return max(_wait(self.failed.get(key, deque()), most) for key, most in _keys(who, device))
 
-    def note(self, address: str) -> None:
+    def note(self, who: str, device: str | None = None) -> None:
         """Count a failed try."""
-        if len(self.failed) >= MOST:
-            del self.failed[next(iter(self.failed))]
-        self.failed.setdefault(address, deque()).append(time.monotonic())
+        for key, _ in _keys(who, device):
+            if key not in self.failed and len(self.failed) >= MOST:
+                del self.failed[next(one for one in self.failed if one != "")]
+            self.failed.setdefault(key, deque()).append(time.monotonic())
+
+
+def _keys(who: str, device: str | None) -> list[tuple[str, int]]:
+    """Return under which names a try counts, and how many each may have."""
+    return [(f"address {who}", TRIES), ("", STRANGERS)] if device is None else [(f"device {device}", TRIES)]
+
+
+def _wait(tries: deque[float], most: int) -> float:
+    now = time.monotonic()
+    while tries and tries[0] <= now - WITHIN_S:
+        tries.popleft()
+    return tries[-most] + WITHIN_S - now if len(tries) >= most else 0.0
+
+
+def make_device(token: Token) -> str:
+    """Return what a browser that has logged in by `token` shows from then on."""
+    name = secrets.token_urlsafe(16)
+    return f"{name}.{_sign(token, name)}"
+
+
+def find_device(workspace: Workspace, shown: str) -> str | None:
+    """Return the name of a device that has logged in by a token that still stands."""
+    name, _, sign = shown.partition(".")
+    known = [secrets.compare_digest(_sign(one, name).encode(), sign.encode()) for one in read_tokens(workspace)]
+    return name if any(known) else None
+
+
+def _sign(token: Token, name: str) -> str:
+    return hmac.new(token.digest.encode(), name.encode("utf-8", "surrogatepass"), "sha256").hexdigest()

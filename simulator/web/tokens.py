@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import unicodedata
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from simulator.workspace import Workspace
 
 Role = Literal["read", "approve"]
 FILE = "web.tokens"
+TERMINAL = "terminal:"
+"""Begins the name of who acts at a terminal."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,26 @@ def add_token(workspace: Workspace, name: str, role: Role) -> str:
         known = read_tokens(workspace)
         if not name.isprintable() or not name.strip() or len(name) > 64:
             raise UsageError("a token has the name of its person", mend="1 to 64 printable characters")
-        if name in {one.name for one in known}:
+        if TERMINAL in _fold(name):
+            raise UsageError(f"{TERMINAL} names who acts at a terminal", mend="give the token another name")
+        if _fold(name) in {_fold(one.name) for one in known}:
             raise UsageError(f'"{name}" has a token', mend=f"`sim web token revoke {name}` first")
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
         _write(workspace.out / FILE, [*known, Token(name, role, digest_of(text), made_at)])
     return text
+
+
+def refuse_claimed(workspace: Workspace, name: str) -> None:
+    """Raise UsageError where somebody at a terminal acts for a `name` that has a token, or one that says a terminal."""
+    if not name.isprintable() or len(name) > 64 or TERMINAL in _fold(name):
+        raise UsageError("nobody has such a name", mend="1 to 64 printable characters")
+    if _fold(name) in {_fold(one.name) for one in read_tokens(workspace)}:
+        raise UsageError(f'"{name}" has a token', mend="answer on the page, by it, or here under your own name")
+
+
+def _fold(name: str) -> str:
+    """Return a name as people tell it from others: without case, spaces around it and look-alike forms."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 def revoke_token(workspace: Workspace, name: str) -> None:

@@ -177,3 +177,21 @@ def test_no_page_has_a_violation_or_is_wider_than_a_phone(site: Site, alone: Bro
     finally:
         alone.ask("Page.setBypassCSP", enabled=False)
         alone.ask("Emulation.setEmulatedMedia", features=[])
+
+
+def test_a_link_of_a_report_leads_on_and_what_is_not_its_own_script_does_nothing(site: Site, alone: Browser) -> None:
+    for name, body in (("one", '<a id="on" href="../two/report.html">on</a>'), ("two", "<p>two</p>")):
+        (folder := site.workspace.reports / name).mkdir(parents=True)
+        (folder / "report.html").write_text(f"<!doctype html><title>{name}</title>{body}")
+    frame = '<iframe id="in" src="/approvals"></iframe><a id="out" target="_blank" href="../two/report.html">out</a>'
+    page = site.workspace.reports / "one" / "report.html"
+    page.write_text(page.read_text() + frame + '<img src="x" onerror="document.title = \'stolen\'">')
+    enter(alone, site, "/")
+    go(alone, f"{site.url}/reports/one/report.html")
+    until(alone, "document.title === 'one' && origin === 'null'")
+    assert alone.run("(() => { try { return document.cookie } catch (error) { return error.name } })()") in (
+        "", "SecurityError",
+    )  # fmt: skip
+    click(alone, "#out")  # no window beside it
+    click(alone, "#on")
+    until(alone, "document.title === 'two' && location.pathname === '/reports/two/report.html'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -90,9 +91,14 @@ def test_the_command_tells_the_price_now_and_records_it(site: Site, sim: Sim) ->
     assert row["review"]["change"] == pytest.approx(-0.11)
     assert not row["review"]["now"]["is_old"]
     site.beat(101.0)
-    assert sim("forward", "approvals", "approve", "all", "--by", "ann").returncode == 0
+    site.token("Ann", "approve")
+    claimed = sim("forward", "approvals", "approve", "all", "--by", "ann")
+    assert (claimed.returncode, claimed.stderr.count("\n")) == (2, 1)
+    assert '"ann" has a token; answer on the page' in claimed.stderr
+    assert sim("forward", "approvals", "approve", "all", "--by", "bob").returncode == 0
     given = site.store.of_forward("run", ("approval.given",))[0].event.payload
-    assert (given["by"], given["price"]) == ("ann", 101.0)
+    assert re.fullmatch(r"bob \(terminal:\S+\)", given["by"])
+    assert given["price"] == 101.0
 
 
 def test_the_age_of_a_price_goes_on_when_the_loop_is_gone(site: Site) -> None:

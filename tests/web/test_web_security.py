@@ -101,6 +101,31 @@ def test_guessing_is_limited_and_on_record(site: Site) -> None:
     assert len(refused) == sessions.TRIES
 
 
+def test_strangers_of_many_addresses_are_limited_together_and_lock_nobody_out_who_was_there_before(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "STRANGERS", 15)
+    token = site.token("ann", "approve")
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+    connection.request("POST", "/login", f"token={token}", {"origin": site.url})
+    given = connection.getresponse().headers.get_all("set-cookie") or []
+    connection.close()
+    device = next(one.split(";")[0] for one in given if one.startswith("sim_device="))
+    assert all(f"{what};" in f"{one};" for one in given for what in ("HttpOnly", "SameSite=strict"))
+    forged = device[:-1] + ("0" if device[-1] != "0" else "1")
+    found = [
+        ask(site, "POST", "/login", f"token=guess{n}", x_forwarded_for=f"203.0.113.{n}", cookie=forged)[0]
+        for n in range(16)
+    ]
+    assert found == [403] * 15 + [429], "however many addresses they name"
+    assert ask(site, "POST", "/login", f"token={token}", x_forwarded_for="203.0.113.99")[0] == 429
+    assert ask(site, "POST", "/login", f"token={token}", cookie=device)[0] == 303, "a browser that is known gets in"
+    found = [ask(site, "POST", "/login", "token=guess", cookie=device)[0] for _ in range(sessions.TRIES + 1)]
+    assert found == [403] * sessions.TRIES + [429], "and is limited by itself"
+    revoke_token(site.workspace, "ann")
+    assert ask(site, "POST", "/login", "token=guess", cookie=device, x_forwarded_for="203.0.113.98")[0] == 429
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_an_oversized_body_is_refused(site: Site, chunked: bool) -> None:
     ann = enter(site, site.token("ann", "approve"))
@@ -157,6 +182,7 @@ def test_reports_are_served_in_a_sandbox_and_nothing_beside_them(site: Site) -> 
     assert "default-src 'none'" in policy
     assert "'sha256-" in policy
     assert "allow-same-origin" not in policy
+    assert "top-navigation" not in policy
     for name in ("../secret.txt", "run-1/../../secret.txt", "%2e%2e/secret.txt", "..%2fsecret.txt", "run-1/link.txt",
                  "run-1/%00", "/etc/passwd", "..%5csecret.txt", ".hidden/x.txt"):  # fmt: skip
         assert ask(site, "GET", f"/reports/{name}", cookie=bob["cookie"])[0] == 404, name
