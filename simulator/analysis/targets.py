@@ -10,7 +10,7 @@ import numpy as np
 
 from simulator.analysis.verdict import find_inference, withheld
 from simulator.evidence.reader import Evidence, Series
-from simulator.evidence.rows import round_trips
+from simulator.evidence.rows import trip_profits
 from simulator.number_format import UNDEFINED, interval, number_of, percent, ratio
 
 Z = 1.959963984540054
@@ -62,7 +62,7 @@ def targets(evidence: Evidence) -> tuple[Yardstick, ...]:
     """Win rate above 50 %, profit factor above 1.5, Sharpe ratio above 1, drawdown below 10 %."""
     run = evidence.run
     metrics = run["metrics"]
-    profits = round_trips(evidence.fills)
+    profits = trip_profits(evidence.fills)
     names = ("sharpe", "sharpe_ci_low", "sharpe_ci_high")
     sharpe, low, high = (None if withheld(run) else find_inference(run, name) for name in names)
     bounds = (find_inference(run, name) for name in ("max_drawdown_5", "max_drawdown_95"))

@@ -106,7 +106,7 @@ def decided_by(decisions: Sequence[DecisionRow], orders: Sequence[OrderRecord]) 
     return {number: at for number, at in found.items() if at >= 0}
 
 
-def round_trips(fills: Sequence[Fill]) -> Floats:
+def trip_profits(fills: Sequence[Fill]) -> Floats:
     """(R,) dollars earned by each round trip, from flat to flat, net of its slippage and commissions."""
     from simulator.stats.trades import closed_trades
 
@@ -118,12 +118,3 @@ def round_trips(fills: Sequence[Fill]) -> Floats:
         [fill.price for fill in fills],
         [fill.slippage + fill.commission for fill in fills],
     ).round_trips()
-
-
-def round_trips_of(ledger: Ledger) -> Floats:
-    """Return :func:`round_trips` of the fills of a ledger."""
-    from simulator.stats.trades import closed_trades
-
-    rows = ledger.fill_rows
-    costs = rows["slippage"] + rows["commission"]
-    return closed_trades(rows["symbol"], rows["at"], rows["quantity"], rows["price"], costs).round_trips()

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.evidence.records import CostRow
-from simulator.evidence.rows import round_trips_of
 from simulator.evidence.writer import session_ends
 from simulator.replay import kernel
 from simulator.replay.inputs import ReplayInputs
@@ -55,7 +54,10 @@ def account_part(ledger: Ledger, cash: float, free: Floats, kept: NDArray[np.boo
 
 def account(ledger: Ledger, cash: float, free: Floats, benchmark: Floats | None = None) -> Summary:
     """Return every metric of one account; alpha, beta and information ratio against `benchmark` returns where given."""
-    ends = session_ends(ledger.bars)
+    from simulator.stats.trades import closed_trades
+
+    ends, fills = session_ends(ledger.bars), ledger.fill_rows
+    costs = fills["slippage"] + fills["commission"]
     return summary(
         session_returns(ledger, cash),
         free,
@@ -63,7 +65,7 @@ def account(ledger: Ledger, cash: float, free: Floats, benchmark: Floats | None 
         SESSIONS_A_YEAR,
         weights=ledger.weights_at(ends),
         traded=traded_share(ledger),
-        trades=round_trips_of(ledger),
+        trades=closed_trades(fills["symbol"], fills["at"], fills["quantity"], fills["price"], costs).round_trips(),
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 from simulator.council.records import council_record
 from simulator.errors import DataError
 from simulator.evidence.reader import read, read_books, read_run, read_runtime
-from simulator.evidence.rows import as_row, decided_by, round_trips
+from simulator.evidence.rows import as_row, decided_by, trip_profits
 from simulator.evidence.verify import verify
 
 RULE = "sma_cross-2023-07-03-2024-06-28-dd13e11192"
@@ -80,7 +80,7 @@ def test_a_fill_leads_to_the_decision_that_ordered_it(v2_runs: Path) -> None:
 
 def test_round_trips_earn_what_the_metrics_say(v2_runs: Path) -> None:
     evidence = read(v2_runs / RULE)
-    trips, metrics = round_trips(evidence.fills), evidence.run["metrics"]
+    trips, metrics = trip_profits(evidence.fills), evidence.run["metrics"]
     assert len(trips) == metrics["trades"]
     assert trips[trips > 0].sum() == pytest.approx(metrics["gross_profit"])
 

@@ -13,7 +13,7 @@ import pytest
 from simulator.analysis import targets
 from simulator.errors import UsageError
 from simulator.evidence.reader import read
-from simulator.evidence.rows import round_trips
+from simulator.evidence.rows import trip_profits
 from simulator.report.formats import as_json, write
 from simulator.report.markdown import as_markdown
 from simulator.report.renderers import html as html_renderer
@@ -143,7 +143,7 @@ def test_round_trips_are_told_from_the_fills_alone(write_run: Any) -> None:
     for day, quantity, price in (("02", 10, 100.0), ("03", -10, 110.0), ("04", 5, 100.0), ("05", -5, 90.0)):
         rows.append(f"1,SPY,2024-01-{day}T09:30:00-05:00,2024-01-{day},{quantity},{price},1.0,0.5,open")
     (folder / "fills.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    assert round_trips(read(folder).fills).tolist() == [97.0, -53.0]
+    assert trip_profits(read(folder).fills).tolist() == [97.0, -53.0]
 
 
 def test_what_misses_a_target_by_a_rounding_can_be_seen_to() -> None:
