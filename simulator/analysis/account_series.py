@@ -1,7 +1,7 @@
 """An account of a run session by session, out of its folder alone, and what each of its positions earned in each.
 
 equity.csv ──► returns, risk-free, benchmark ─┐
-fills.csv, weights.csv ──► Held: dollars of a position in each session, from flat to flat
+fills.csv, weights.csv ──► HeldPosition: dollars of a position in each session, from flat to flat
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _Fill = tuple[int, int, int, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class HeldPosition:
     """A position from flat to flat, or to the end: sessions as positions in those of the run, `last` None while held.
 
     `dollars` are what it earned in each session from `first` on, after costs, without dividends and interest; `before`
@@ -127,7 +127,7 @@ class AccountSeries:
         return found
 
     @cached_property
-    def held(self) -> tuple[Held, ...]:
+    def held(self) -> tuple[HeldPosition, ...]:
         """Every position, in the order of its first fill."""
         found = (self._follow(symbol) for symbol in self.fills)
         return tuple(sorted((one for part in found for one in part), key=lambda one: one.first))
@@ -139,7 +139,7 @@ class AccountSeries:
         behind = decided_by(self.books.decisions, self.books.orders)
         return {order: self.books.decisions[at]["session"] for order, at in behind.items()}
 
-    def _follow(self, symbol: str) -> Iterator[Held]:
+    def _follow(self, symbol: str) -> Iterator[HeldPosition]:
         """Yield the positions of a symbol; a fill that turns one around belongs to both, its costs by quantity."""
         worth = self.weights.get(symbol, np.zeros(len(self.equity))) * self.equity
         held, flows, opened = 0.0, list[tuple[int, float]](), 0
@@ -159,7 +159,7 @@ class AccountSeries:
             yield _hold(symbol, held, (opened, -1), flows, worth)
 
 
-def _hold(symbol: str, held: float, by: tuple[int, int], flows: list[tuple[int, float]], worth: Floats) -> Held:
+def _hold(symbol: str, held: float, by: tuple[int, int], flows: list[tuple[int, float]], worth: Floats) -> HeldPosition:
     """Return a position: each session earns the change of what it is worth at the close, and what was paid and got."""
     first, last = flows[0][0], flows[-1][0] if by[1] >= 0 else None
     own = worth[first : None if last is None else last + 1].copy()
@@ -169,7 +169,7 @@ def _hold(symbol: str, held: float, by: tuple[int, int], flows: list[tuple[int, 
     earned = own - before
     for day, dollars in flows:
         earned[day - first] += dollars
-    return Held(symbol, "long" if held > 0 else "short", first, last, *by, earned, before)
+    return HeldPosition(symbol, "long" if held > 0 else "short", first, last, *by, earned, before)
 
 
 def read_account(folder: Path, account: str | None = None) -> AccountSeries:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simulator.analysis.account_series import AccountSeries, Held, read_account
+from simulator.analysis.account_series import AccountSeries, HeldPosition, read_account
 from simulator.analysis.explain import find_symbol
 from simulator.analysis.parts import BY_SYMBOL, METHODS, Columns, Method, Parts, by_session, by_trade
 from simulator.analysis.verdict import FEWEST_SESSIONS, part_after_cutoff
@@ -167,7 +167,7 @@ def by_symbol(s: AccountSeries, key: str, found: Parts) -> dict[str, float]:
     return sums
 
 
-def parts_of_trades(s: AccountSeries, found: Parts) -> tuple[Sequence[Held], list[float]]:
+def parts_of_trades(s: AccountSeries, found: Parts) -> tuple[Sequence[HeldPosition], list[float]]:
     """Return trades, or positions still held, and what each adds to a number; none where that cannot be told."""
     if found.slope is None:
         return found.held, [] if found.parts is None or not found.held else found.parts.tolist()
@@ -175,7 +175,7 @@ def parts_of_trades(s: AccountSeries, found: Parts) -> tuple[Sequence[Held], lis
     return s.held, [float((worth[one.sessions] * _count_dollars(s, found, one)).sum()) for one in s.held]
 
 
-def _count_dollars(s: AccountSeries, found: Parts, one: Held) -> Floats:
+def _count_dollars(s: AccountSeries, found: Parts, one: HeldPosition) -> Floats:
     """Return the dollars of a position in its sessions that a number counts."""
     return one.dollars - one.before * s.free[one.sessions] if found.over_cash else one.dollars
 

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from simulator.analysis.account_series import AccountSeries, Held
+from simulator.analysis.account_series import AccountSeries, HeldPosition
 from simulator.analysis.verdict import part_after_cutoff
 from simulator.evidence.reader import read_calls, read_exposure, read_trials
 from simulator.number_format import number_of
@@ -57,7 +57,7 @@ class Parts:
     in_dollars: bool = False
     over_cash: bool = False
     steps: tuple[Figure, ...] = ()
-    held: Sequence[Held] = ()
+    held: Sequence[HeldPosition] = ()
     kind: str = "session"
 
 
@@ -254,7 +254,9 @@ def _from(*keys: tuple[str, str, Unit]) -> Callable[[AccountSeries], Parts]:
     )
 
 
-def by_trade(s: AccountSeries, held: Sequence[Held], parts: Floats | None, steps: tuple[Figure, ...] = ()) -> Parts:
+def by_trade(
+    s: AccountSeries, held: Sequence[HeldPosition], parts: Floats | None, steps: tuple[Figure, ...] = ()
+) -> Parts:
     """Return parts by trade: labelled by the session each ended on, the last one of the run while it is held."""
     labels = [str(s.sessions[-1 if one.last is None else one.last]) for one in held]
     pnl = np.array([one.pnl for one in held])

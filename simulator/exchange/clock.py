@@ -21,7 +21,7 @@ LONGEST_SEND_S = 5.0
 
 
 @dataclass(eq=False)
-class Line:
+class StreamConnection:
     """One connection to a stream: frames that wait to go out, and whose account it is about."""
 
     socket: WebSocket
@@ -56,7 +56,7 @@ class LogicalClock:
     """Clock of `exchange` as everybody who is connected sees it."""
 
     exchange: Exchange
-    lines: set[Line] = field(default_factory=set)
+    lines: set[StreamConnection] = field(default_factory=set)
     requests: int = 0
     begun: int = 0
     passed: Callable[[int, bool], None] | None = None
@@ -95,9 +95,9 @@ class LogicalClock:
             self.requests += 1
 
     @contextmanager
-    def line(self, socket: WebSocket) -> Iterator[Line]:
+    def line(self, socket: WebSocket) -> Iterator[StreamConnection]:
         """Yield the line of a connection, whose frames the clock waits for."""
-        line = Line(socket)
+        line = StreamConnection(socket)
         sender = asyncio.create_task(line.relay())
         self.lines.add(line)
         try:

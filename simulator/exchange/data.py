@@ -20,7 +20,7 @@ from simulator.exchange import forms
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.orders import Refusal
 from simulator.exchange.prices import MINUTE, Prices
-from simulator.exchange.rest import Asked, Wire, parse_instant
+from simulator.exchange.rest import AccountRequest, Wire, parse_instant
 from simulator.market.bars import instant
 from simulator.market.calendar import DAY, NEW_YORK
 
@@ -207,38 +207,38 @@ def data_routes(wire: Wire) -> list[Route]:
     """Return the routes of the data interface."""
     sources: dict[str, Source] = {"bars": bars_of, "trades": trades_of, "quotes": quotes_of}
 
-    async def many(asked: Asked) -> Response:
+    async def many(asked: AccountRequest) -> Response:
         query, what = dict(asked.request.query_params), asked.request.url.path.rsplit("/", 1)[1]
         found, token = history(wire, query, _symbols(query), sources[what])
         return JSONResponse({what: found, "next_page_token": token, "currency": "USD"})
 
-    async def one(asked: Asked) -> Response:
+    async def one(asked: AccountRequest) -> Response:
         query, what = dict(asked.request.query_params), asked.request.url.path.rsplit("/", 1)[1]
         symbol = _of(asked)
         found, token = history(wire, query, [symbol], sources[what])
         return JSONResponse({what: found.get(symbol), "symbol": symbol, "next_page_token": token, "currency": "USD"})
 
-    async def many_latest(asked: Asked) -> Response:
+    async def many_latest(asked: AccountRequest) -> Response:
         what, query = asked.request.path_params["what"], dict(asked.request.query_params)
         kind = what.removesuffix("s")
         found = {symbol: latest(wire, kind, symbol) for symbol in _symbols(query)}
         return JSONResponse({what: {symbol: item for symbol, item in found.items() if item}, "currency": "USD"})
 
-    async def one_latest(asked: Asked) -> Response:
+    async def one_latest(asked: AccountRequest) -> Response:
         kind, symbol = asked.request.path_params["what"].removesuffix("s"), _of(asked)
         return JSONResponse({"symbol": symbol, kind: latest(wire, kind, symbol), "currency": "USD"})
 
-    async def snapshots(asked: Asked) -> Response:
+    async def snapshots(asked: AccountRequest) -> Response:
         return JSONResponse({symbol: snapshot(wire, symbol) for symbol in _symbols(dict(asked.request.query_params))})
 
-    async def one_snapshot(asked: Asked) -> Response:
+    async def one_snapshot(asked: AccountRequest) -> Response:
         return JSONResponse({"symbol": _of(asked), **snapshot(wire, _of(asked))})
 
-    async def actions(asked: Asked) -> Response:
+    async def actions(asked: AccountRequest) -> Response:
         found = corporate_actions(wire, dict(asked.request.query_params))
         return JSONResponse({"corporate_actions": found, "next_page_token": None})
 
-    async def news(asked: Asked) -> Response:
+    async def news(asked: AccountRequest) -> Response:
         found, token = headlines(wire, dict(asked.request.query_params))
         return JSONResponse({"news": found, "next_page_token": token})
 
@@ -252,5 +252,5 @@ def data_routes(wire: Wire) -> list[Route]:
     return [Route(path, wire.answering(handler)) for path, handler in table]
 
 
-def _of(asked: Asked) -> str:
+def _of(asked: AccountRequest) -> str:
     return str(asked.request.path_params["symbol"]).upper()

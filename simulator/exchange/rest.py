@@ -37,7 +37,7 @@ HANG_STEP_S = 0.05
 LONGEST_BODY = 1_000_000
 
 
-class Asked(NamedTuple):
+class AccountRequest(NamedTuple):
     """A request: whose account it is about, and what it says."""
 
     exchange: Exchange
@@ -45,7 +45,7 @@ class Asked(NamedTuple):
     request: Request
 
 
-Handler = Callable[[Asked], Awaitable[Response]]
+Handler = Callable[[AccountRequest], Awaitable[Response]]
 
 
 @dataclass(eq=False)
@@ -102,7 +102,7 @@ class Wire:
             more = {name: 2 * float(str(body[name])) for name in ("qty", "notional") if body.get(name)}
             self.exchange.submit(account, {**body, **more})
         first = faults.happened.get("fill-first", 0)
-        response = await handler(Asked(self.exchange, account, request))
+        response = await handler(AccountRequest(self.exchange, account, request))
         if first != faults.happened.get("fill-first", 0):
             await self.clock.flush()
         if fault == "id-taken":
@@ -178,7 +178,7 @@ async def read_body(request: Request) -> Mapping[str, Any]:
     return found
 
 
-async def get_account(asked: Asked) -> Response:
+async def get_account(asked: AccountRequest) -> Response:
     return JSONResponse(forms.account_json(asked.account, asked.exchange))
 
 
@@ -189,7 +189,7 @@ CONFIGURATION = {
 }  # fmt: skip
 
 
-async def configurations(asked: Asked) -> Response:
+async def configurations(asked: AccountRequest) -> Response:
     """Tell, or change, whether the account may trade, sell short and borrow."""
     account = asked.account
     if asked.request.method == "PATCH":
@@ -205,7 +205,7 @@ async def configurations(asked: Asked) -> Response:
     return JSONResponse(forms.without_pdt(told, account, asked.exchange))
 
 
-async def portfolio_history(asked: Asked) -> Response:
+async def portfolio_history(asked: AccountRequest) -> Response:
     """Equity at the close of each session so far."""
     exchange, base = asked.exchange, asked.account.started_with
     rows = np.searchsorted(exchange.prices.sessions.session_of, list(asked.account.closes))
@@ -223,7 +223,7 @@ async def portfolio_history(asked: Asked) -> Response:
     )
 
 
-async def activities(asked: Asked) -> Response:
+async def activities(asked: AccountRequest) -> Response:
     """Fills, newest first where nothing else is asked, a page at a time. A paper account books nothing else."""
     query = asked.request.query_params
     kinds = asked.request.path_params.get("kind") or query.get("activity_types", "FILL")
@@ -240,11 +240,11 @@ async def activities(asked: Asked) -> Response:
     return JSONResponse(found[begins : begins + _whole(asked.request, "page_size", 100, 100)])
 
 
-async def post_order(asked: Asked) -> Response:
+async def post_order(asked: AccountRequest) -> Response:
     return JSONResponse(forms.order_json(asked.exchange.submit(asked.account, await read_body(asked.request))))
 
 
-async def list_orders(asked: Asked) -> Response:
+async def list_orders(asked: AccountRequest) -> Response:
     """Orders by status, symbols, side and time; legs within their parents where nested."""
     query = asked.request.query_params
     nested = query.get("nested", "false").lower() == "true"
@@ -270,7 +270,7 @@ async def list_orders(asked: Asked) -> Response:
     return JSONResponse([forms.order_json(one, nested) for one in found[: _whole(asked.request, "limit", 50, 500)]])
 
 
-async def one_order(asked: Asked) -> Response:
+async def one_order(asked: AccountRequest) -> Response:
     """Tell, replace or cancel one order."""
     order = asked.exchange.find(asked.account, asked.request.path_params["order_id"])
     if asked.request.method == "PATCH":
@@ -283,14 +283,14 @@ async def one_order(asked: Asked) -> Response:
     return JSONResponse(forms.order_json(order))
 
 
-async def order_by_client_id(asked: Asked) -> Response:
+async def order_by_client_id(asked: AccountRequest) -> Response:
     client_order_id = asked.request.query_params.get("client_order_id", "")
     if client_order_id not in asked.account.ids:
         raise Refusal(404, f"order not found for {client_order_id}")
     return JSONResponse(forms.order_json(asked.account.orders[asked.account.ids[client_order_id]]))
 
 
-async def cancel_all(asked: Asked) -> Response:
+async def cancel_all(asked: AccountRequest) -> Response:
     """Cancel every open order; 207 with a status for each."""
     answers = []
     for order in list(asked.account.open_orders()):
@@ -300,13 +300,13 @@ async def cancel_all(asked: Asked) -> Response:
     return JSONResponse(answers, 207)
 
 
-async def list_positions(asked: Asked) -> Response:
+async def list_positions(asked: AccountRequest) -> Response:
     return JSONResponse(
         [forms.position_json(s, one, asked.account, asked.exchange) for s, one in asked.account.positions()]
     )
 
 
-async def one_position(asked: Asked) -> Response:
+async def one_position(asked: AccountRequest) -> Response:
     """Tell one position, or order its close."""
     symbol = _symbol(asked.exchange, asked.request.path_params["symbol"])
     if asked.request.method == "DELETE":
@@ -319,7 +319,7 @@ async def one_position(asked: Asked) -> Response:
     return JSONResponse(forms.position_json(symbol, asked.account.holdings[symbol], asked.account, asked.exchange))
 
 
-async def close_all(asked: Asked) -> Response:
+async def close_all(asked: AccountRequest) -> Response:
     """Order the close of everything, where query with all open orders cancelled first."""
     if asked.request.query_params.get("cancel_orders", "false").lower() == "true":
         await cancel_all(asked)
@@ -333,18 +333,18 @@ async def close_all(asked: Asked) -> Response:
     return JSONResponse(answers, 207)
 
 
-async def assets(asked: Asked) -> Response:
+async def assets(asked: AccountRequest) -> Response:
     listed = asked.request.query_params.get("asset_class", "us_equity") == "us_equity"
     prices = asked.exchange.prices
     return JSONResponse([forms.asset_json(s, prices) for s in prices.bars.columns] if listed else [])
 
 
-async def one_asset(asked: Asked) -> Response:
+async def one_asset(asked: AccountRequest) -> Response:
     symbol = _symbol(asked.exchange, asked.request.path_params["symbol"])
     return JSONResponse(forms.asset_json(symbol, asked.exchange.prices))
 
 
-async def clock(asked: Asked) -> Response:
+async def clock(asked: AccountRequest) -> Response:
     prices, now = asked.exchange.prices, asked.exchange.now
     return JSONResponse(
         {
@@ -356,7 +356,7 @@ async def clock(asked: Asked) -> Response:
     )
 
 
-async def calendar(asked: Asked) -> Response:
+async def calendar(asked: AccountRequest) -> Response:
     """Sessions of the exchange, those of the bars and a year beyond where no dates are given."""
     on, query = asked.exchange.prices.sessions, asked.request.query_params
     first, last = (day_number(_day(query[name])) if name in query else None for name in ("start", "end"))

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from simulator.exchange import forms
 from simulator.exchange.accounts import PaperAccount
-from simulator.exchange.clock import Line
+from simulator.exchange.clock import StreamConnection
 from simulator.exchange.exchange import Update
 from simulator.exchange.faults import About
 from simulator.exchange.orders import Refusal
@@ -44,7 +44,7 @@ async def trade_updates(wire: Wire, socket: WebSocket) -> None:
         await _trade_updates(wire, line)
 
 
-async def _trade_updates(wire: Wire, line: Line) -> None:
+async def _trade_updates(wire: Wire, line: StreamConnection) -> None:
     def send(stream: str, data: Message) -> None:
         line.send(json.dumps({"stream": stream, "data": data}).encode())
 
@@ -99,7 +99,7 @@ async def market_data(wire: Wire, socket: WebSocket) -> None:
         await _market_data(wire, line)
 
 
-async def _market_data(wire: Wire, line: Line) -> None:
+async def _market_data(wire: Wire, line: StreamConnection) -> None:
     wanted: dict[str, set[str]] = {"trades": set(), "quotes": set(), "bars": set(), "dailyBars": set()}
     known = False
 

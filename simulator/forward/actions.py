@@ -49,7 +49,7 @@ def alpaca_source(
     check_address(url, keys.paper)
     if frequency != DAILY and step_of(frequency) % MINUTE:
         raise DataError(f"Alpaca has no bars of {frequency}", mend="take bars of days or minutes")
-    wanted = alpaca.Wanted(False, None if frequency == DAILY else step_of(frequency) // MINUTE, feed)
+    wanted = alpaca.BarsRequest(False, None if frequency == DAILY else step_of(frequency) // MINUTE, feed)
     pair = (keys.key, keys.secret)
 
     def ask_within(ask: Callable[[], T]) -> T:

@@ -25,11 +25,11 @@ from simulator.forward.messages import AccountState, Clock, PlacedOrder
 from simulator.forward.mode import Keys, check_address, pin_account
 from simulator.forward.requests import (
     ClockError,
-    Line,
     OneAttempt,
     OtherOrderError,
     Patience,
     RateLimit,
+    Requester,
     UnsentError,
 )
 from simulator.forward.stream import TradeStream
@@ -92,7 +92,7 @@ class AlpacaAccount:
         self._client = TradingClient(keys.key, keys.secret, paper=keys.paper, raw_data=True, url_override=url)
         limit = RateLimit()
         self._client._session = OneAttempt(limit, patience, local=url is not None)
-        self._line = Line(limit, patience, sleep)
+        self._line = Requester(limit, patience, sleep)
         self.stream: TradeStream | None = None
         self.ticket_of: Callable[[str], Ticket | None] = lambda _id: None
         self.was_refused: Callable[[str], bool] = lambda _id: False

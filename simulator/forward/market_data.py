@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from simulator.errors import BrokerError
 from simulator.forward.messages import instant
 from simulator.forward.mode import Keys, check_address
-from simulator.forward.requests import Line, OneAttempt, Patience, RateLimit
+from simulator.forward.requests import OneAttempt, Patience, RateLimit, Requester
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class MarketData:
         self._client = StockHistoricalDataClient(keys.key, keys.secret, raw_data=True, url_override=url)
         limit = RateLimit()
         self._client._session = OneAttempt(limit, patience, local=url is not None)
-        self._line = Line(limit, patience, sleep)
+        self._line = Requester(limit, patience, sleep)
 
     def close(self) -> None:
         """End its connections."""

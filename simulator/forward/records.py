@@ -20,7 +20,7 @@ OrderState = Literal["denied", "rejected", "unknown", "open", "partly_filled", "
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldWeights:
     """Weights of an account when a bar opens, known before `moves`, the total returns of the symbols over the bar.
 
     A day has one where bars are daily, one for each bar where they are finer: a book that is flat at every open may
@@ -72,7 +72,7 @@ class DayRow:
     cash: float
     pnl: float
     positions: Mapping[str, float]
-    held: tuple[Held, ...]
+    held: tuple[HeldWeights, ...]
     free: float = 0.0
     costs: float = 0.0
     decided: bool = False

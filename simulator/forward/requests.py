@@ -1,6 +1,6 @@
 """Requests to the broker: time-outs, the rate limit, what a failure means, and which requests are repeated.
 
-    Line.ask ─► wait for the rate limit ─► one attempt ─► answer
+    Requester.ask ─► wait for the rate limit ─► one attempt ─► answer
                         ▲                     ├── UnsentError      429, no connection: no effect; repeated
                         └── back-off ◄────────┤── UnansweredError  time-out, 5xx, no JSON: reads are repeated, the
                                               │                    rest may have been carried out
@@ -214,7 +214,7 @@ def _words(answer: requests.Response) -> str:
     return scrub(said or str(answer.reason or ""))[:300]
 
 
-class Line:
+class Requester:
     """Requests of one account: in threads of its own, within the rate limit, repeated where that is safe."""
 
     def __init__(

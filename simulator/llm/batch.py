@@ -22,7 +22,7 @@ from typing import Any
 
 from simulator.errors import BudgetError, ConfigError, LLMError, SimError, UnansweredError
 from simulator.files import write_file
-from simulator.llm.batch_service import Batch, BatchService, Line, NotCreatedError, file_of
+from simulator.llm.batch_service import Batch, BatchLine, BatchService, NotCreatedError, file_of
 from simulator.llm.gateway import clean_text
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
 from simulator.llm.providers import TransientError
@@ -268,7 +268,7 @@ class BatchAsker(Rounds):
         self.ledger.note(row.name, state=OUT, batch=made.id)
         return self.ledger.row(row.name)
 
-    async def _wait(self, row: BatchRow, asked: ChatRequest) -> tuple[Batch, dict[str, Line]]:
+    async def _wait(self, row: BatchRow, asked: ChatRequest) -> tuple[Batch, dict[str, BatchLine]]:
         """Look at a batch until it has ended. Returns it with its lines."""
         wait, until = FIRST_LOOK, row.at + WINDOW_SECONDS + LATE_SECONDS
         trouble = ""
@@ -295,7 +295,9 @@ class BatchAsker(Rounds):
             await self.sleep(wait)
             wait = min(LAST_LOOK, RARER * wait)
 
-    def settle(self, row: BatchRow, requests: Sequence[ChatRequest], batch: Batch, lines: Mapping[str, Line]) -> None:
+    def settle(
+        self, row: BatchRow, requests: Sequence[ChatRequest], batch: Batch, lines: Mapping[str, BatchLine]
+    ) -> None:
         """Store the answers of a batch that has ended, book what they cost, hand them to whoever waits.
 
         Raises LLMError where it failed validation or was cancelled.
@@ -329,7 +331,7 @@ class BatchAsker(Rounds):
             self.budget.add(usd, lost)
         self._record(row.name).unlink(missing_ok=True)
 
-    def _read_line(self, row: BatchRow, request: ChatRequest, line: Line | None, earned: Earnings) -> None:
+    def _read_line(self, row: BatchRow, request: ChatRequest, line: BatchLine | None, earned: Earnings) -> None:
         try:
             if line is None:
                 raise TransientError("was not answered in its batch, which says nothing of it", perhaps_paid=True)

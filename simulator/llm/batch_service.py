@@ -61,7 +61,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Line:
+class BatchLine:
     """A line of an output or error file: the answer's `status` and `body`, or the code of why there is none."""
 
     key: str
@@ -113,9 +113,9 @@ class BatchService:
         path = f"/batches/{quote(batch, safe='')}/cancel"
         await self._post(asked, path, body={})
 
-    async def lines(self, asked: ChatRequest, batch: Batch) -> dict[str, Line]:
+    async def lines(self, asked: ChatRequest, batch: Batch) -> dict[str, BatchLine]:
         """{custom_id: line} of both files of a batch that has ended. Of two lines of a question the first counts."""
-        found: dict[str, Line] = {}
+        found: dict[str, BatchLine] = {}
         for file in filter(None, (batch.output, batch.error)):
 
             async def attempt(path: str = f"/files/{quote(file, safe='')}/content") -> bytes:
@@ -128,7 +128,7 @@ class BatchService:
                 found.setdefault(line.key, line)
         return found
 
-    def read(self, request: ChatRequest, line: Line) -> ChatResponse:
+    def read(self, request: ChatRequest, line: BatchLine) -> ChatResponse:
         """The answer to `request` in its line. Raises as a provider; TransientError where it was not executed."""
         if line.code:
             raise TransientError(f"was not answered in its batch ({line.code})")
@@ -216,7 +216,7 @@ def _count(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def _lines(content: bytes) -> Iterable[Line]:
+def _lines(content: bytes) -> Iterable[BatchLine]:
     """Lines that say something of a question; one that was cut says nothing."""
     for text in content.splitlines():
         try:
@@ -227,6 +227,6 @@ def _lines(content: bytes) -> Iterable[Line]:
         if isinstance(response, Mapping) and isinstance(response.get("status_code"), int):
             body = response.get("body")
             raw = body.encode("utf-8", "replace") if isinstance(body, str) else json.dumps(body).encode()
-            yield Line(key, response["status_code"], raw)
+            yield BatchLine(key, response["status_code"], raw)
         elif isinstance(error, Mapping):
-            yield Line(key, code=shorten(error.get("code") or error))
+            yield BatchLine(key, code=shorten(error.get("code") or error))

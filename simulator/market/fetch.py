@@ -53,7 +53,7 @@ class FetchRequest:
 
 
 @dataclass(frozen=True)
-class Kept:
+class FetchedFile:
     """A file that was written, and the problems in it that a person should look at."""
 
     symbol: str
@@ -64,7 +64,7 @@ class Kept:
     problems: tuple[quality.Problem, ...]
 
 
-def fetch(request: FetchRequest, into: Path, now: datetime, say: Say) -> list[Kept]:
+def fetch(request: FetchRequest, into: Path, now: datetime, say: Say) -> list[FetchedFile]:
     """Fetch the bars of `request` into the folder `into`, one CSV per symbol; `say` gets a line of progress per symbol.
 
     `now` (aware) decides which session is complete: bars of an unfinished one are not taken. Raises UsageError for an
@@ -81,7 +81,7 @@ def fetch(request: FetchRequest, into: Path, now: datetime, say: Say) -> list[Ke
         _refuse_worse(table, problems, into)
     paths = _write(tables, into, request.source)
     return [
-        Kept(table.symbol, path, table.first, table.last, len(table), tuple(problems))
+        FetchedFile(table.symbol, path, table.first, table.last, len(table), tuple(problems))
         for (table, problems), path in zip(checked, paths, strict=True)
     ]
 

@@ -79,7 +79,7 @@ class Spark:
 
 
 @dataclass(frozen=True)
-class Row:
+class ShelfRow:
     """A row as its template takes it. `words` are those of the verdict, or say that the folder cannot be read, with
     `headline` the whole sentence; `compare` is what `sim compare` takes, empty where it cannot."""
 
@@ -222,14 +222,14 @@ def _render_row(reports: Path, place: Place) -> str:
     return re.sub(r"\s+", " ", render_page("shelf_row.html", row=row), flags=re.ASCII).strip()
 
 
-def _broken_row(folder: Path, place: Place, error: Exception) -> Row:
+def _broken_row(folder: Path, place: Place, error: Exception) -> ShelfRow:
     """Return the row of a folder that cannot be read, which says why."""
     why = str(error) if isinstance(error, SimError) else f"{type(error).__name__}: {error}"
     why = why.replace(f"{folder}/", "").replace(f"{folder}: ", "")
-    return Row(place, place.name, "", _pages(folder, place), _spell(place.written), BROKEN, why)
+    return ShelfRow(place, place.name, "", _pages(folder, place), _spell(place.written), BROKEN, why)
 
 
-def _compose_row(folder: Path, place: Place) -> Row:
+def _compose_row(folder: Path, place: Place) -> ShelfRow:
     from simulator.analysis.verdict import JUDGEMENT, judge
     from simulator.evidence.reader import read_run
     from simulator.evidence.sweep_reader import is_sweep
@@ -238,7 +238,7 @@ def _compose_row(folder: Path, place: Place) -> Row:
         return _compose_sweep(folder, place)
     run = read_run(folder)
     verdict = judge(run)
-    return Row(
+    return ShelfRow(
         place,
         title=run["strategy"],
         id=run["run_id"],
@@ -258,7 +258,7 @@ def _compose_row(folder: Path, place: Place) -> Row:
     )
 
 
-def _compose_sweep(folder: Path, place: Place) -> Row:
+def _compose_sweep(folder: Path, place: Place) -> ShelfRow:
     """Return the row of a sweep: the figures are those of its best member, the trials all members."""
     from simulator.analysis.verdict import JUDGEMENT
     from simulator.evidence.sweep_reader import read_facts
@@ -274,7 +274,7 @@ def _compose_sweep(folder: Path, place: Place) -> Row:
     )
     bounds = interval(skill["beyond_low"], skill["beyond_high"], percent)
     beyond = Cell(percent(skill["beyond"], sign=True), note=f"{bounds}, its best", value=skill["beyond"])
-    return Row(
+    return ShelfRow(
         place,
         title=identity["strategy"],
         id=identity["run_id"],

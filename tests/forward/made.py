@@ -14,7 +14,7 @@ from simulator.forward.records import (
     ExpectedCost,
     FillRow,
     ForwardRecord,
-    Held,
+    HeldWeights,
     OrderRow,
     PointRow,
     Recommendation,
@@ -65,7 +65,7 @@ def make_record(registration: Registration, n: int, edge: float = 0.0, seed: int
             before, held = equity, dict(zip(SYMBOLS, weights[t].tolist(), strict=True))
             earned = float((weights[t] * (moves[t] - FREE)).sum()) + FREE + edge * (1 + 0.5 * float(rng.normal()))
             equity *= 1 + earned
-            bar = Held(f"{session}T09:30:00-04:00", held, dict(zip(SYMBOLS, moves[t].tolist(), strict=True)))
+            bar = HeldWeights(f"{session}T09:30:00-04:00", held, dict(zip(SYMBOLS, moves[t].tolist(), strict=True)))
             positions = {symbol: round(weight * before / 400, 4) for symbol, weight in held.items() if weight}
             days.append(
                 DayRow(

@@ -112,7 +112,7 @@ def test_prices() -> None:
     days = date(2022, 3, 1), date(2022, 3, 10)
 
     def fetch(url: str) -> list[BarTable]:
-        pair, wanted = ("key", "secret"), alpaca.Wanted(False)
+        pair, wanted = ("key", "secret"), alpaca.BarsRequest(False)
         return alpaca.fetch(["AAPL", "TSLA"], *days, lambda _: None, url=url, pair=pair, wanted=wanted)
 
     with answering({"/v2/stocks/quotes/latest": SHAPES["quotes"], "/v2/stocks/bars": SHAPES["bars"]}) as url:

@@ -10,7 +10,7 @@ import pytest
 
 from simulator.analysis.anytime import forward_series, judge_forward
 from simulator.errors import DataError
-from simulator.forward.records import Held
+from simulator.forward.records import HeldWeights
 from simulator.forward.registration import PriorEvidence, Usual
 from simulator.stats.confidence_sequence import confidence_sequence
 from simulator.stats.skill import split_return, usual_exposure
@@ -60,7 +60,10 @@ def test_a_book_that_is_flat_at_every_open_but_held_the_market_is_seen_bar_by_ba
     days, equity = [], CASH
     for day in record.days:
         moves = day.held[0].moves
-        bars = (Held("10:00", dict.fromkeys(SYMBOLS, 0.0), dict.fromkeys(SYMBOLS, 0.0)), Held("11:00", half, moves))
+        bars = (
+            HeldWeights("10:00", dict.fromkeys(SYMBOLS, 0.0), dict.fromkeys(SYMBOLS, 0.0)),
+            HeldWeights("11:00", half, moves),
+        )
         equity *= 1 + 0.5 * sum(moves.values())
         days.append(replace(day, held=bars, equity=equity, costs=0.0, free=0.0))
     found = judge_forward(replace(record, days=tuple(days)), registration, "COUNCIL")
@@ -190,6 +193,6 @@ def test_what_was_bought_by_hand_is_part_of_the_usual_exposure() -> None:
     days, equity = [], CASH
     for day, move in zip(make_record(registration, 40).days, moves.tolist(), strict=True):
         equity *= 1 + 0.5 * move
-        bar = Held(day.held[0].at, {"TSLA": 0.5}, {"SPY": 0.0, "QQQ": 0.0, "TSLA": move})
+        bar = HeldWeights(day.held[0].at, {"TSLA": 0.5}, {"SPY": 0.0, "QQQ": 0.0, "TSLA": move})
         days.append(replace(day, held=(bar,), free=0.0, costs=0.0, equity=equity))
     assert forward_series(days, registration, CASH).parts.beyond == pytest.approx(np.zeros(40), abs=1e-12)

@@ -20,7 +20,7 @@ from simulator.errors import BrokerError, DataError
 from simulator.forward import actions
 from simulator.forward.actions import alpaca_source
 from simulator.forward.mode import make_rehearsal_keys
-from simulator.forward.requests import PER_MINUTE, Line, Patience, RateLimit
+from simulator.forward.requests import PER_MINUTE, Patience, RateLimit, Requester
 from simulator.forward.settings import Forward
 from simulator.forward.switches import STOP, throw
 from simulator.forward.threads import begin, in_thread, within
@@ -158,7 +158,7 @@ def test_slots_bound_what_runs_at_once_and_what_nobody_waits_for_is_not_begun() 
 @pytest.mark.fault("services", "the broker hangs while the kill switch is thrown", "nothing is asked again meanwhile")
 def test_what_does_not_answer_is_not_asked_again_while_a_loop_is_to_end(tmp_path: Path) -> None:
     watch = Watch(workspace := Workspace(tmp_path, tmp_path), Forward(), Watched("r", "s", {}), lambda *_: None, {})
-    line, asked = Line(RateLimit(), Patience(attempts=3, backoff_s=0.0)), list[int]()
+    line, asked = Requester(RateLimit(), Patience(attempts=3, backoff_s=0.0)), list[int]()
     line.is_hurried = watch.is_asked_to_end
 
     def fail() -> None:

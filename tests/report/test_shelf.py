@@ -63,7 +63,7 @@ def test_only_what_is_new_or_changed_is_opened(
     opened: list[str] = []
     compose = shelf._compose_row
 
-    def note(folder: Path, place: shelf.Place) -> shelf.Row:
+    def note(folder: Path, place: shelf.Place) -> shelf.ShelfRow:
         opened.append(folder.name)
         return compose(folder, place)
 

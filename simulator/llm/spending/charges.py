@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 
 from simulator.errors import BudgetError, ConfigError
 from simulator.llm.messages import ChatRequest
-from simulator.llm.spending.prices import OFFLINE, WHERE, Asked, Prices
+from simulator.llm.spending.prices import OFFLINE, WHERE, ModelAtService, Prices
 from simulator.llm.spending.shared_ledger import SharedLedger, ignore
 from simulator.llm.spending.usage import is_amount
 
@@ -108,7 +108,7 @@ class Charges:
                 self.ledger.remember_charge(name, more)
         return usd
 
-    def _name(self, asked: Asked) -> str:
+    def _name(self, asked: ModelAtService) -> str:
         """Model, service and price in the table: another price there begins anew.
 
         Models without a price are one: what one of them was charged, the others at that service may be too.

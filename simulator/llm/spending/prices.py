@@ -37,7 +37,7 @@ USUAL_SHARE = 0.15
 HOSTS = {"api.openai.com": "openai", "api.anthropic.com": "anthropic"}
 
 
-class Asked(Protocol):
+class ModelAtService(Protocol):
     """A model at a service: a `Seat` or a `ChatRequest`."""
 
     @property
@@ -54,7 +54,7 @@ class Prices:
 
     configured: Mapping[str, Price]
 
-    def price(self, asked: Asked) -> Price:
+    def price(self, asked: ModelAtService) -> Price:
         """Dollars per million tokens. Raises ConfigError for a model without a known price."""
         if asked.provider == OFFLINE:
             return FREE
@@ -73,7 +73,7 @@ class Prices:
             cutoff=_cutoff(listed),
         )
 
-    def cutoff(self, asked: Asked) -> date | None:
+    def cutoff(self, asked: ModelAtService) -> date | None:
         """Last day a model can know of; None where neither config nor the tables say.
 
         Services write a name with a date or without a prefix: the latest of the names that mean the same counts.
@@ -139,13 +139,13 @@ def prompt_tokens(request: ChatRequest) -> tuple[int, int]:
     return size // 4 + overhead + extra // 2, size + overhead + extra
 
 
-def _find_listed(asked: Asked) -> Model | None:
+def _find_listed(asked: ModelAtService) -> Model | None:
     """The model in the packaged table of its service."""
     name = CLAUDE_ALIASES.get(asked.model, asked.model) if asked.provider == CLAUDE_CODE else asked.model
     return next((service.models[name] for service in _services(asked) if name in service.models), None)
 
 
-def _services(asked: Asked) -> tuple[Provider, ...]:
+def _services(asked: ModelAtService) -> tuple[Provider, ...]:
     host = "api.anthropic.com" if asked.provider == CLAUDE_CODE else urlsplit(asked.endpoint).hostname or ""
     return _by_host().get(host, ())
 
@@ -163,7 +163,7 @@ def _by_host() -> dict[str, tuple[Provider, ...]]:
     return services
 
 
-def _unknown(asked: Asked) -> ConfigError:
+def _unknown(asked: ModelAtService) -> ConfigError:
     listed = {name: model for service in _services(asked) for name, model in service.models.items()}
     near = get_close_matches(asked.model, listed, n=1, cutoff=0.6)
     cost = listed[near[0]].cost if near else None
@@ -174,7 +174,7 @@ def _unknown(asked: Asked) -> ConfigError:
     return ConfigError(found, where=WHERE, mend=f"add {line}, in dollars per million tokens; 0 where it is free")
 
 
-def _listed_cutoffs(asked: Asked) -> list[str]:
+def _listed_cutoffs(asked: ModelAtService) -> list[str]:
     """Cut-offs in the packaged table of its service under names that mean the same model."""
     return [
         _cutoff(model)

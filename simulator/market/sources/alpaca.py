@@ -35,7 +35,7 @@ COLUMNS = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BarsRequest:
     """Bars of days or of so many `minutes`, `adjusted` for splits and dividends or as traded, from the tape `feed`:
     ``sip`` or ``iex``, by default the consolidated one for days and the best that the plan has for minutes."""
 
@@ -60,7 +60,7 @@ def fetch(
     *,
     url: str | None = None,
     pair: tuple[str, str] | None = None,
-    wanted: Wanted = Wanted(),
+    wanted: BarsRequest = BarsRequest(),
 ) -> list[BarTable]:
     """Tables of `symbols` from `first` to `last`, both included; `say` gets a line per symbol.
 
@@ -142,7 +142,7 @@ def mount(session: Any) -> None:
         session.mount(scheme, Adapter())
 
 
-def _ask(client: Any, symbol: str, first: date, last: date, wanted: Wanted) -> list[Mapping[str, Any]]:
+def _ask(client: Any, symbol: str, first: date, last: date, wanted: BarsRequest) -> list[Mapping[str, Any]]:
     from alpaca.common.exceptions import APIError
     from alpaca.data.enums import Adjustment, DataFeed
     from alpaca.data.requests import StockBarsRequest
