@@ -70,7 +70,7 @@ def list_waiting(ctx: click.Context, every: bool, as_json: bool) -> None:
     with open_store(ctx.obj) as store:
         known = read_approvals(store)
         found = [one for one in known if every or one.state == "waiting"]
-        unchecked, outcomes = find_unchecked(ctx.obj, store), read_outcomes(store, found)
+        unchecked, outcomes = find_unchecked(ctx.obj, store, known), read_outcomes(store, found)
     looked = review(ctx.obj, known)
     rows = [
         {**asdict(one), "digest": one.digest, "outcome": outcomes.get(one.id, {})}

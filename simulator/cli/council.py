@@ -68,7 +68,7 @@ def _hold(up_to: str, workspace: Workspace, as_json: bool, plan: bool = False, *
     from simulator.cli.person import name_person
     from simulator.number_format import cents
     from simulator.report.meeting import print_meeting
-    from simulator.runs.meeting import MeetingRequest, answer_question, estimate_cost, hold_meeting
+    from simulator.runs.meeting import OFFLINE, MeetingRequest, answer_question, estimate_cost, hold_meeting
 
     request = MeetingRequest(up_to=up_to, **options)
     if plan:
@@ -93,6 +93,8 @@ def _hold(up_to: str, workspace: Workspace, as_json: bool, plan: bool = False, *
             if request.question is None
             else answer_question(request, workspace, name_person(workspace), tick)
         )
+    if request.question is not None and meeting.facts["models"] == OFFLINE:
+        say("the rule-based analysts do not read the question: their answer is the council's own", err=True)
     print_result(meeting.facts, as_json, lambda console: print_meeting(meeting.facts, console))
     if meeting.undecided is not None:
         raise meeting.undecided

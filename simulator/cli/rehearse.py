@@ -112,7 +112,13 @@ def _read_rehearsal(workspace: Workspace, /, first: str, count: int, seed: int, 
     parameters = {"risk.execution": "alpaca", **options.pop("parameters")}
     spec = RunSpec(first=parse_date(first, "--from"), parameters=parameters, **options)
     lines = (*lines, *(read_lines(script) if script else ()))
-    answers = None if approvals is None else (PERSON,) if approvals == PERSON else tuple(read_lines(Path(approvals)))
+    answers = (
+        None
+        if approvals is None
+        else (PERSON,)
+        if approvals == PERSON
+        else tuple(read_lines(Path(approvals), "--approvals"))
+    )
     if answers is not None and answers != (PERSON,):
         parse_answers(answers, str(approvals))
     at, _, how = (until or "").partition(" ")

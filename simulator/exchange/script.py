@@ -148,12 +148,12 @@ def _try(exchange: Exchange, name: str, do: Callable[[], None]) -> None:
         )
 
 
-def read_lines(path: Path) -> list[str]:
-    """Return the lines of a script without comments. Raises DataError."""
+def read_lines(path: Path, option: str = "--script") -> list[str]:
+    """Return the lines of a file that `option` names, without comments. Raises DataError."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"script unreadable: {error}", where=str(path), mend="--script names a file of lines") from None
+        raise DataError(f"unreadable: {error}", where=str(path), mend=f"{option} names a file of lines") from None
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 

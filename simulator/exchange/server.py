@@ -174,10 +174,12 @@ async def _fail(request: Request, error: Exception) -> Response:
 
 
 async def _run_clock(wire: Wire, speed: float) -> None:
-    began, at = time.monotonic(), wire.exchange.now
+    since = time.monotonic()
     while True:
         await asyncio.sleep(TICK_S)
-        await wire.clock.advance(at + int((time.monotonic() - began) * speed * 1e9))
+        now, passed = time.monotonic(), time.monotonic() - since
+        since = now
+        await wire.clock.advance(wire.exchange.now + int(passed * speed * 1e9))  # from where others have moved it, too
 
 
 def _control(wire: Wire) -> list[Route]:

@@ -39,7 +39,7 @@ Kind = Literal[
 KINDS: tuple[str, ...] = get_args(Kind)
 SERIOUS = frozenset[Kind](
     {"decision failed", "point missed", "broker unreachable", "order unknown", "position unprotected",
-     "position unintended", "books differ", "disk", "clock", "failed"}
+     "position unintended", "books differ", "approval expired", "disk", "clock", "failed"}
 )  # fmt: skip
 """Kinds after which somebody should look, however the test ends."""
 LEFT_ALONE = "nothing is done there any more"

@@ -7,13 +7,13 @@ forward.stop, pause ┘
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from simulator.forward.alerts import LEFT_ALONE
-from simulator.forward.approvals import read_unchecked
+from simulator.forward.approvals import Approval, read_unchecked
 from simulator.forward.programs import list_changes
 from simulator.forward.state import State
 from simulator.forward.switches import Heartbeat, read_heartbeats
@@ -93,15 +93,19 @@ def read_status(workspace: Workspace, events: Events, now: datetime | None = Non
     return [_describe(heart, events.of_forward(heart.run), at, hearts) for heart in hearts]
 
 
-def find_unchecked(workspace: Workspace, store: Store) -> dict[str, dict[str, str]]:
+def find_unchecked(workspace: Workspace, store: Store, trades: Iterable[Approval]) -> dict[str, dict[str, str]]:
     """Return {run: {account: why}} of accounts of which nobody knows what waits for approval: the loop does not answer,
-    or did not reach the broker."""
+    did not reach the broker, or is not there while some of `trades` wait for it."""
     found, now, hearts = {}, datetime.now(UTC), read_heartbeats(workspace)
     for heart in hearts:
         silent = _health(heart, now, hearts) in ("gone", "late")
         why = dict.fromkeys(heart.accounts, "its loop does not answer") if silent else read_unchecked(store, heart.run)
         if why:
             found[heart.run] = why
+    at_work = {heart.run for heart in hearts if heart.is_running()}
+    for one in trades:
+        if one.state == "waiting" and one.run not in at_work and one.run not in found:
+            found[one.run] = dict.fromkeys(one.sizes, "no loop is at work here that would order it")
     return found
 
 

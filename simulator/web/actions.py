@@ -130,6 +130,8 @@ def answer_all(
             rows.append({"id": one.id, "ok": False, "text": str(now)})
         else:
             rows.append({"id": one.id, "ok": True, "text": f"{now.symbol} is {now.state}"})
+            continue
+        record(store, person, f"{one.action}: refused", id=one.id[:40], what=rows[-1]["text"][:MOST_TEXT])
     return rows
 
 

@@ -270,6 +270,9 @@ class Desk:
             Route("/council", self.shows("council.html", questions.look_at_questions)),
             Route("/council", self.changing(self.put_question), methods=["POST"]),
             Route("/runs", self.shows("runs.html", views.look_at_runs)),
+            Route(
+                "/forward/index.html", self.page(_show_runs)
+            ),  # "All runs" of a report that is made as it is asked for
             Route("/forward/{run}", self.page(self.forward)),
             Route("/forward/{run}/report.html", self.page(self.forward_report)),
             Route("/audit", self.shows("audit.html", views.look_at_audit)),
@@ -301,6 +304,10 @@ def make_app(workspace: Workspace, store: Store, known: Addresses, sessions: Ses
         return _refuse(503, printable(str(error)))
 
     return Guard(Starlette(routes=desk.routes(), exception_handlers={SimError: tell}), known)
+
+
+async def _show_runs(_request: Request, _session: Session) -> Response:
+    return RedirectResponse("/runs")
 
 
 def _refuse(status: int, text: str) -> Response:

@@ -27,6 +27,8 @@ HEADERS = {
 }
 OPEN = ("/healthz",)
 """Paths a health check asks by any name of this machine; they change and tell nothing."""
+LOCAL = ("/metrics",)
+"""Paths for programs of this machine alone: they refuse what a proxy hands on."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Addresses:
 
     hosts: frozenset[str]
     origins: frozenset[str]
+    here: frozenset[str] = frozenset()
+    """Names of this machine, by which it may ask for LOCAL where `hosts` are those of a proxy."""
 
     @property
     def is_secure(self) -> bool:
@@ -47,10 +51,10 @@ def addresses(host: str, port: int, public: Collection[str] = ()) -> Addresses:
 
     Where a proxy is named, it is the only way in: the proxy passes Host on.
     """
-    if public:
-        return Addresses(frozenset(urlsplit(one).netloc for one in public), frozenset(public))
     names = {f"[{host}]" if ":" in host else host, "localhost", "127.0.0.1"}
     hosts = frozenset(f"{one}:{port}" for one in names)
+    if public:
+        return Addresses(frozenset(urlsplit(one).netloc for one in public), frozenset(public), hosts)
     return Addresses(hosts, frozenset(f"http://{one}" for one in hosts))
 
 
@@ -87,7 +91,7 @@ class Guard:
     def _refuse(self, method: str, path: str, headers: Headers) -> PlainTextResponse | None:
         if path in OPEN and method == "GET":
             return None
-        if headers.get("host", "") not in self.known.hosts:
+        if headers.get("host", "") not in self.known.hosts | (self.known.here if path in LOCAL else frozenset()):
             return PlainTextResponse("no such host here; --public names the address of a proxy\n", 421)
         if method not in ("GET", "HEAD"):
             if {*headers.getlist("origin")} - self.known.origins or "origin" not in headers:

@@ -12,7 +12,7 @@ from simulator.config import load_config
 from simulator.errors import SimError, UsageError
 from simulator.market.calendar import NEW_YORK
 from simulator.number_format import cents, counted
-from simulator.runs.meeting import QUESTIONS, RUN, MeetingRequest, answer_question, estimate_cost
+from simulator.runs.meeting import OFFLINE, QUESTIONS, RUN, MeetingRequest, answer_question, estimate_cost
 from simulator.runs.strategies import available
 from simulator.store.database import Store
 from simulator.web.actions import MOST_TEXT, Person, record
@@ -30,7 +30,13 @@ def look_at_questions(workspace: Workspace, store: Store) -> dict[str, Any]:
     for stored in store.of_forward(QUESTIONS, ("question.answered",))[::-1][:NEWEST]:
         given = stored.event.payload
         symbols, cost = ", ".join(given["symbols"]), cents(given["cost_usd"])
-        facts = (f"{given['strategy']}, {symbols}", f"asked by {given['by']}", f"models {given['models']}", cost)
+        unread = ": rule-based analysts, who do not read the question" if given["models"] == OFFLINE else ""
+        facts = (
+            f"{given['strategy']}, {symbols}",
+            f"asked by {given['by']}",
+            f"models {given['models']}{unread}",
+            cost,
+        )
         found.append(Occasion(str(stored.event.at), given["question"], "answered", facts, read_parts(given)))
     councils = [name for name in available(workspace.strategies) if (workspace.strategies / name).is_dir()]
     models = load_config(workspace.config).models

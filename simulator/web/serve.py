@@ -45,7 +45,9 @@ def serve(workspace: Workspace, host: str, port: int, public: Collection[str] = 
         except OSError as error:
             raise SimError(f"port {port}: {error.strerror}", mend="name another, or 0 for a free one") from None
         taken = listening.getsockname()[1]
-        say(f"http://{host}:{taken}/ serves the desk; Ctrl-C ends it", err=True)
+        at = ", ".join(public) or f"http://{host}:{taken}/"
+        behind = f", behind a proxy that asks {host}:{taken}" if public else ""
+        say(f"{at} serves the desk{behind}; Ctrl-C ends it", err=True)
         app = make_app(workspace, store, addresses(host, taken, public))
         options = {"proxy_headers": bool(public), "server_header": False, "timeout_graceful_shutdown": 2}
         config = uvicorn.Config(app, log_level="warning", access_log=False, **options)  # type: ignore[arg-type]

@@ -52,7 +52,8 @@ def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
 
 def look_at_approvals(workspace: Workspace, store: Store) -> dict[str, Any]:
     """Return trades that wait, those that were answered, and accounts of which nobody knows what waits."""
-    known, silent = read_approvals(store), find_unchecked(workspace, store)
+    known = read_approvals(store)
+    silent = find_unchecked(workspace, store, known)
     reviewed, answered = review(workspace, known), [one for one in known if one.state != "waiting"][::-1][:NEWEST]
     return {
         "waiting": [(one, reviewed[one.id]) for one in known if one.state == "waiting"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -18,8 +19,8 @@ from simulator.exchange.__main__ import open_exchange as served_as
 from simulator.exchange.__main__ import parse_options
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.faults import Faults
-from simulator.exchange.rest import PER_MINUTE
-from simulator.exchange.server import Served, serve
+from simulator.exchange.rest import PER_MINUTE, Wire
+from simulator.exchange.server import Served, _run_clock, serve
 from simulator.market.bars import Bars
 
 HOUR = 3_600_000_000_000
@@ -63,7 +64,7 @@ def test_frames_have_gone_out_when_the_clock_has_moved() -> None:
             stream.recv(timeout=10)
         ask(served, "/v2/orders", BUY)
         served.advance(served.wire.exchange.now + 2 * HOUR)
-        events = [json.loads(stream.recv(timeout=0.5))["data"]["event"] for _ in range(2)]
+        events = [json.loads(stream.recv(timeout=10))["data"]["event"] for _ in range(2)]
     assert events == ["accepted", "fill"]
 
 
@@ -132,3 +133,16 @@ def test_at_a_speed_requests_are_limited_by_minutes_of_its_own_clock() -> None:
     assert 0.0 < wait <= 60.0
     wire.exchange.advance(wire.exchange.now + int(wait * 1e9))
     assert wire._count("KEY")[1]
+
+
+def test_a_clock_at_a_speed_goes_on_from_where_it_was_moved_to() -> None:
+    async def run() -> int:
+        wire = Wire(open_exchange(), PER_MINUTE)
+        pace = asyncio.create_task(_run_clock(wire, 1000.0))
+        await wire.clock.advance(moved := wire.exchange.now + 24 * HOUR)
+        while wire.exchange.now == moved:
+            await asyncio.sleep(0.01)
+        pace.cancel()
+        return wire.exchange.now - moved
+
+    assert 0 < asyncio.run(asyncio.wait_for(run(), 60)) < 24 * HOUR

@@ -7,6 +7,10 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+from starlette.testclient import TestClient
+
+from simulator.web.app import make_app
+from simulator.web.guard import addresses
 
 if TYPE_CHECKING:
     from tests.web.conftest import Site
@@ -25,3 +29,11 @@ def test_metrics_are_not_handed_through_a_proxy(site: Site) -> None:
         urllib.request.urlopen(request, timeout=10)
     caught.value.close()
     assert caught.value.code == 403
+
+
+def test_behind_a_proxy_this_machine_asks_for_metrics_by_its_own_name(site: Site) -> None:
+    app = make_app(site.workspace, site.store, addresses("127.0.0.1", 8800, ["https://desk.example.org"]))
+    for host, status in {"127.0.0.1:8800": 200, "desk.example.org": 200, "evil.example": 421}.items():
+        here = TestClient(app, f"http://{host}", client=("127.0.0.1", 5000))
+        assert here.get("/metrics").status_code == status
+    assert TestClient(app, "http://127.0.0.1:8800").get("/approvals").status_code == 421

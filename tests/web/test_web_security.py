@@ -259,3 +259,28 @@ def test_odd_names_of_reports_are_not_found(site: Site) -> None:
     assert ask(site, "GET", "/runs", **ann)[0] == 200
     for path in (f"/reports/a/{'b' * 300}.html", f"/forward/{'a' * 300}/report.html", f"/reports/{'b/' * 3000}x.html"):
         assert ask(site, "GET", path, **ann)[0] == 404, path
+
+
+def test_a_trade_that_no_loop_here_would_order_is_not_shown_as_one_to_answer_alone(site: Site) -> None:
+    site.ask("SPY")
+    ann = enter(site, site.token("ann", "approve"))
+    told = "no loop is at work here that would order it"
+    assert told in ask(site, "GET", "/approvals", cookie=ann["cookie"])[2]
+    site.beat(100.0)
+    assert told not in ask(site, "GET", "/approvals", cookie=ann["cookie"])[2]
+
+
+def test_a_refused_answer_stands_in_the_audit_trail(site: Site) -> None:
+    site.ask("SPY")
+    ann = enter(site, site.token("ann", "approve"))
+    status, _, told = ask(site, "POST", "/approvals", approve(version=7), **ann)
+    assert (status, "changed meanwhile" in told) == (200, True)
+    page = ask(site, "GET", "/audit", cookie=ann["cookie"])[2]
+    assert "approve: refused" in page
+    assert "version 1 is asked now, 7 was answered" in page
+
+
+def test_all_runs_of_a_forward_report_are_the_runs(site: Site) -> None:
+    ann = enter(site, site.token("ann", "read"))
+    status, headers, _ = ask(site, "GET", "/forward/index.html", cookie=ann["cookie"])
+    assert (status, headers["location"]) == (307, "/runs")
