@@ -74,6 +74,11 @@ class DeskDefinition:
         """Limits on a trade."""
         return Caps(**self.spec.caps.model_dump(), filters=self.spec.filters, exits=self.spec.exits)
 
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Its keys as they are typed behind ``--set``, and their values."""
+        return {**flatten(self.spec), **flatten(self.house)}
+
     def override(self, parameters: Mapping[str, object]) -> DeskDefinition:
         """Return it with `parameters` in place of keys: ``analysed``, ``caps.position``, ``schedule.open``. Raises
         UsageError for one there is no key for."""
@@ -104,6 +109,15 @@ def sectors_of(assets: Assets) -> Mapping[str, str]:
     return {symbol: asset.sector for symbol, asset in assets.assets.items() if asset.sector}
 
 
+def flatten(section: Section) -> Mapping[str, object]:
+    """Return the keys of `section` as they are typed, ``caps.position``, and their values."""
+    found: dict[str, object] = {}
+    for name, value in section:
+        inner = {f"{name}.{key}": one for key, one in flatten(value).items()} if isinstance(value, Section) else None
+        found |= {name: value} if inner is None else inner
+    return found
+
+
 def _override(section: Any, parameters: Mapping[str, object]) -> Any:
     """Return `section` with ``{"caps.position": 1.0}`` in place."""
     content = section.model_dump()
@@ -113,8 +127,9 @@ def _override(section: Any, parameters: Mapping[str, object]) -> Any:
         for key in outer:
             inner = inner.get(key) if isinstance(inner, dict) else None
         if not isinstance(inner, dict) or last not in inner or name == "kind":
-            near = did_you_mean(name, inner if isinstance(inner, dict) else content)
-            raise UsageError(f'the desk has no parameter "{name}"{near}', mend=f"it has {', '.join(content)}")
+            known = [key for key in flatten(section) if key != "kind"]
+            near = did_you_mean(name, known)
+            raise UsageError(f'the desk has no parameter "{name}"{near}', mend=f"it has {', '.join(known)}")
         inner[last] = value
     try:
         return type(section).model_validate(content)

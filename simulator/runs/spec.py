@@ -11,12 +11,17 @@ from numbers import Real
 from typing import Any, Literal
 
 from simulator.config import SETTABLE
+from simulator.desk.spec import Times
 from simulator.errors import UsageError
 from simulator.llm.gateway import Mode
 from simulator.number_format import write_setting
 from simulator.replay.inputs import Engine
 
 MAX_COST = 5.0
+
+HOURS = {f"schedule.{name}" for name in Times.model_fields}
+"""Points of a desk's day, which are its own: config/schedule.yaml has none of these keys."""
+
 Batch = Literal["all", "meetings"]
 
 CacheMode = Literal[Mode, "verify-opinions"]
@@ -97,5 +102,6 @@ def split_parameters(names: Iterable[str]) -> tuple[list[str], list[str]]:
     """Return those of `names` that are parameters of the strategy itself, and those that stand in ``config/``."""
     parts: tuple[list[str], list[str]] = ([], [])
     for name in names:
-        parts["." in name and name.partition(".")[0] in SETTABLE].append(name)
+        in_config = "." in name and name.partition(".")[0] in SETTABLE and name not in HOURS
+        parts[in_config].append(name)
     return parts

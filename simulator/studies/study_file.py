@@ -19,13 +19,14 @@ import numpy as np
 from pydantic import ConfigDict, Field
 
 from simulator.config import Section, load_config, read_yaml
+from simulator.desk.spec import load_definition
 from simulator.errors import UsageError, did_you_mean
 from simulator.market.calendar import parse_date
 from simulator.number_format import counted
 from simulator.rules import RuleStrategy
 from simulator.rules.base import settings_of
 from simulator.runs.spec import MAX_COST, RunSpec, check_max_cost
-from simulator.runs.strategies import find_strategy, load_strategy
+from simulator.runs.strategies import find_strategy, is_desk_file, load_strategy
 from simulator.studies.conditions import Condition
 from simulator.studies.inputs import FEWEST_SESSIONS, SweepInputs, is_hidden
 from simulator.studies.space import SEARCHES, Parameter, Space
@@ -203,6 +204,8 @@ def _find_shared(base: RunSpec, workspace: Workspace, where: Sequence[Condition]
     if not isinstance(name, str) or find_strategy(name, workspace.strategies).suffix == ".py":
         strategy = load_strategy(name, workspace.strategies).strategy
         known |= settings_of(strategy.rule) if isinstance(strategy, RuleStrategy) else {}
+    elif is_desk_file(path := find_strategy(name, workspace.strategies)):
+        known |= load_definition(path, workspace.config).settings
     return {**known, **base.parameters}
 
 

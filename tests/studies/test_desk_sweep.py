@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from simulator.api import make_backtester, play_sweep, simulate
+from simulator.desk.agents.personas import AGENTS
 from simulator.desk.backtests import Wanted, unheard
 from simulator.errors import LLMError, SimError, UsageError
 from simulator.evidence.reader import read
@@ -23,6 +25,8 @@ from simulator.studies.planner import plan_sweep
 from simulator.studies.study_file import make_study
 from simulator.studies.sweep import Shard, Sweep
 from simulator.workspace import Workspace, make_workspace
+
+from ..conftest import Serve
 
 pytestmark = pytest.mark.medium
 
@@ -111,22 +115,6 @@ def test_workers_ask_no_agent(place: Workspace, executor: str) -> None:
     assert "agents=false" in str(refused.value.mend)
 
 
-def test_agents_are_asked_once_and_what_reads_the_account_for_each_member(place: Workspace, played: Sweep) -> None:
-    assert not played.missing()
-    with AnswerCache(place.cache) as cache:
-        before = len(list(cache.keys()))
-    planned = plan_sweep(sweep_of(place, {**EXITS, "costs.slippage_bps": "1,7"}, last=SOON).study, place)
-    kinds = {one.name: one.kind for one in planned.parameters}
-    assert kinds["costs.slippage_bps"] == "account"
-    lines = {line.stage: line for line in planned.lines}
-    assert lines["screener"].misses == 0, "another member asked it"
-    assert lines["optimizer"].misses > 0
-    assert "are new for every member" in planned.notes[-1]
-    assert planned.minutes > 0
-    with AnswerCache(place.cache) as cache:
-        assert len(list(cache.keys())) == before, "a plan asks nothing"
-
-
 def test_a_question_that_stays_open_keeps_the_members_before(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     replay, begun = desk_tapes.replay_strategy, list[int]()
 
@@ -144,18 +132,70 @@ def test_a_question_that_stays_open_keeps_the_members_before(place: Workspace, m
     assert sweep.missing() == [(1, 2)]
 
 
+def test_agents_over_a_service_are_paid_within_one_budget_and_asked_nothing_twice(
+    tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = serve("--latency", 0, "--price", 500, 500, "--rules", "simulator.desk.agents.analysts:RULES")
+    root = tmp_path / "w"
+    make_workspace(root, git=False)
+    place = Workspace(root, root)
+    seats = {name: {"provider": "openai_compatible", "endpoint": service.url, "model": name} for name in AGENTS}
+    prices = {name: {"input": 500, "output": 500, "cutoff": "2023-10-01"} for name in AGENTS}
+    models = {"profiles": {"dry": seats}, "prices": prices, "max_usd_per_day": 1000}
+    (root / "config" / "models.yaml").write_text(json.dumps(models))
+
+    def sweep(max_cost: float) -> Sweep:
+        return sweep_of(place, {"caps.position": "0.1,0.15"}, last="2024-02-06", models="dry", max_cost=max_cost)
+
+    planned = plan_sweep(sweep(50.0).study, place)
+    assert service.stats()["requests"] == 0
+    assert planned.usd.likely > 0
+    assert planned.asking_minutes > 0
+    assert [one.kind for one in planned.parameters] == ["account"]
+    assert "are new for every member" in planned.notes[-1]
+    spent = planned.usd.likely / 2
+    with pytest.raises(LLMError, match="budget") as stopped:
+        sweep(spent).play()
+    assert "--max-cost" in str(stopped.value.mend)
+    answered = service.stats()["answered"]
+    assert answered > 0
+    whole = sweep(50.0)
+    whole.play()
+    made = whole.conclude()
+    assert made.record["memory"]["cutoff"] == "2023-10-01"
+    # Mornings are the same to both, so that the second member asks its optimizer and reviewer alone.
+    with AnswerCache(place.cache) as cache:
+        stages = Counter(entry.purpose["stage"] for entry in cache.entries())
+    assert service.stats()["answered"] == stages.total()
+    lines = {line.stage: line.misses for line in planned.lines}
+    assert (stages["screener"], stages["analyzer"]) == (lines["screener"], lines["analyzer"])
+    before = service.stats()["requests"]
+    monkeypatch.setattr(desk_tapes, "MOST_KEPT", 0)
+    again = sweep(50.0)
+    assert not again.missing()
+    again.conclude()
+    assert service.stats()["requests"] == before
+
+
 @pytest.mark.parametrize(
     ("sets", "told"),
     [
         ({"caps.positon": "0.1,0.2"}, "no parameter"),
         ({"caps.position": "0.1,lots"}, "caps.position"),
         ({"exits.first": "1,9"}, "exits"),
+        ({"kind": "desk,council"}, "window"),
+        ({"schedule.opne": "09:31,09:45"}, "opne"),
         ({"analysed": "0:3:1"}, "analysed"),
     ],
 )
 def test_a_setting_no_desk_has_is_told_before_any_work(place: Workspace, sets: dict[str, str], told: str) -> None:
     with pytest.raises(SimError, match=told):
         sweep_of(place, sets)
+
+
+def test_conditions_know_the_settings_of_the_desk_and_its_hours_are_its_own(place: Workspace) -> None:
+    sets = {"exits.first": "1,2,2.4", "schedule.open": "09:31,09:45"}
+    assert len(sweep_of(place, sets, where=("exits.first + 0.3 < exits.second",)).study) == 4
 
 
 def test_the_desk_s_own_tool_plays_it_as_a_sweep_on_record(place: Workspace, played: Sweep) -> None:
