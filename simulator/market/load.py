@@ -205,8 +205,11 @@ def load_table(found: Found, kept: BarTable | None = None) -> BarTable:
 def _one_frequency(traded: list[BarTable]) -> tuple[list[BarTable], list[str]]:
     odd = next((t for t in traded if t.frequency != traded[0].frequency), None)
     if odd:
-        known = f"{traded[0].symbol} has {traded[0].frequency} bars and {odd.symbol} has {odd.frequency} bars"
-        raise DataError(known, mend="one run takes bars of one frequency")
+        spacings = dict.fromkeys(t.frequency for t in traded)
+        known = "; ".join(
+            f"{one} bars of {', '.join(t.symbol for t in traded if t.frequency == one)}" for one in spacings
+        )
+        raise DataError(known, mend="one run takes bars of one frequency: name those of one with --symbols")
     notes = [f"{t.symbol}: {note}" for t in traded for note in t.notes]
     if traded[0].daily:
         return traded, notes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from simulator.config import load_config
@@ -25,8 +25,8 @@ from simulator.desk.tools import load_tools
 from simulator.desk.tools.market import known
 from simulator.errors import UsageError
 from simulator.llm.gateway import Mode
-from simulator.market.bars import Snapshot
-from simulator.market.calendar import NEW_YORK
+from simulator.market.bars import Snapshot, instant, moment
+from simulator.market.calendar import NEW_YORK, sessions
 from simulator.runs.desk_state import DeskRequest, open_desk
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.spec import MAX_COST, RunSpec, check_max_cost
@@ -60,14 +60,15 @@ class DeskTask:
 
 
 def carry_out(task: DeskTask, workspace: Workspace, backtester: Backtester | None = None) -> Facts:
-    """Return what came of `task`, JSON-able: ``as_of``, ``account``, what code found, and under ``agent`` its word.
+    """Return what came of `task`, JSON-able: ``as_of``, ``account``, age of the ``prices``, what code found, and under
+    ``agent`` its word.
 
     Answers on disk are used, as in a run; `backtester` makes the backtest that is asked for. Raises the errors of
     `simulator.errors` of what cannot be done.
     """
     config = load_config(workspace.config)
     check_max_cost(task.max_cost)
-    state = open_desk(task.looked_at, workspace)()
+    state = open_desk(replace(task.looked_at, about=task.about), workspace)()
     spec = RunSpec(
         task.strategy, (), date.min, models=task.models, cache=task.cache, max_cost=task.max_cost
     )  # its dates are not read
@@ -91,7 +92,21 @@ def carry_out(task: DeskTask, workspace: Workspace, backtester: Backtester | Non
         cost = asking.gateway.cost_usd
     account = {"run": task.looked_at.run, "equity": state.book.equity, "positions": len(state.held)}
     as_of = state.snapshot.as_of.astimezone(NEW_YORK).isoformat()
-    return {"task": task.kind, "as_of": as_of, "account": account, **found, "cost_usd": cost}
+    prices = price_age(state.snapshot, task.about)
+    return {"task": task.kind, "as_of": as_of, "account": account, "prices": prices, **found, "cost_usd": cost}
+
+
+def price_age(market: Snapshot, symbol: str) -> Facts:
+    """Return when the newest bar of `symbol`, where it is one, or else of any, closed, and how many sessions have ended
+    since: what is worked out now may rest on prices of last year."""
+    bars = market.bars
+    at = len(bars) - 1
+    if market.has(symbol):
+        at = int(bars.fresh[:, bars.column(symbol)].nonzero()[0][-1])
+    closed = moment(int(bars.closes_at[at])).astimezone(NEW_YORK)
+    since = sessions(closed.date() + timedelta(days=1), market.as_of.astimezone(NEW_YORK).date())
+    over = int((since.closes_at <= instant(market.as_of)).sum())
+    return {"until": closed.isoformat(), "sessions_since": over}
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 
 from simulator.config import Config, load_config
 from simulator.desk.formulas import Caps
-from simulator.desk.spec import load_definition, sectors_of
+from simulator.desk.spec import DeskDefinition, load_definition, sectors_of
 from simulator.desk.state import DeskState
 from simulator.errors import DataError
 from simulator.market.bars import Snapshot
@@ -20,6 +21,7 @@ from simulator.market.calendar import NEW_YORK, check_year, parse_instant
 from simulator.market.events import load_events
 from simulator.market.load import Found, Loaded, available, load_bars
 from simulator.market.news import load_news
+from simulator.market.table import DAILY, BarTable
 from simulator.number_format import counted
 from simulator.printing import say
 from simulator.runs.cash_return import with_cash_return
@@ -33,6 +35,9 @@ from simulator.workspace import Workspace
 DESK = "momentum_desk"
 """Strategy of the workspace whose limits and benchmark tools go by."""
 
+BENCHMARK = "SPY"
+"""What strength is measured against where the workspace has no desk."""
+
 HISTORY = timedelta(days=3 * 366)
 """Bars before the instant: more than any window of the desk."""
 
@@ -42,8 +47,8 @@ class DeskRequest:
     """Instant, symbols and account of a desk, as typed.
 
     Without `as_of` it is now, of a finished run its last close. Without `symbols` those of the run are there, without a
-    run those of config/assets.yaml that have bars. Without a `run` the account is empty but for the cash of
-    config/accounts.yaml.
+    run those of config/assets.yaml that have bars, of one frequency. Without a `run` the account is empty but for the
+    cash of config/accounts.yaml. `about` is a symbol whose frequency counts, where there are several.
     """
 
     symbols: tuple[str, ...] = ()
@@ -51,6 +56,7 @@ class DeskRequest:
     run: str | None = None
     account: str | None = None
     bars: str | None = None
+    about: str = ""
 
 
 def read_as_of(typed: str) -> datetime:
@@ -77,13 +83,16 @@ def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskSt
             say(f"sim: --run last is {folder.name}; passed over: {passed_over} that tools asked for", err=True)
     kept: list[tuple[object, Loaded]] = []
 
-    def load(as_of: datetime, recorded: Recorded | None, there: Workspace, config: Config) -> Loaded:
+    def load(as_of: datetime, recorded: Recorded | None, there: Workspace, config: Config, benchmark: str) -> Loaded:
         files = available(there.bar_folders)
         symbols = _symbols(request, recorded, files, config)
         stats = [files[symbol].path.stat() for symbol in symbols if symbol in files]
         key = (as_of.astimezone(NEW_YORK).date(), symbols, [(one.st_ino, one.st_mtime_ns) for one in stats])
         if not kept or kept[0][0] != key:
-            kept[:] = [(key, _load(symbols, recorded, as_of, there, config))]
+            tables: dict[Path, BarTable] = {}
+            if recorded is None and not request.symbols:
+                symbols, tables = _of_one_frequency([files[symbol] for symbol in symbols], request.about)
+            kept[:] = [(key, _load(symbols, recorded, as_of, there, config, benchmark, tables))]
         return kept[0][1]
 
     def newest() -> DeskState:
@@ -92,11 +101,12 @@ def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskSt
         own = recorded.bars if recorded is not None and request.bars is None else None
         there = workspace.reading(str(own.absolute()) if own else request.bars)
         as_of = read_as_of(request.as_of) if request.as_of else (recorded and recorded.until) or datetime.now(UTC)
-        loaded = load(as_of, recorded, there, config)
+        desk = _definition(recorded, workspace)
+        loaded = load(as_of, recorded, there, config, desk.spec.benchmark if desk else BENCHMARK)
         snapshot = loaded.bars.snapshot(as_of, load_events(there.events), loaded.context, load_news(there.news))
         if not len(snapshot):
             raise DataError(f"no bar has closed by {as_of:%Y-%m-%d %H:%M}", mend="name a later --as-of")
-        return _state(snapshot, recorded, workspace, config)
+        return _state(snapshot, recorded, desk, config)
 
     state = newest()
     return (lambda: state) if request.as_of else newest
@@ -108,7 +118,7 @@ def _symbols(
     if recorded is not None:
         traded = dict.fromkeys(fill.symbol for fill in recorded.fills)
         return tuple(dict.fromkeys((*(request.symbols or recorded.symbols), *traded)))
-    beside = (config.assets.cash_instrument, *config.assets.context)
+    beside = shown_beside(config)
     found = request.symbols or tuple(one for one in config.assets.assets if one in files and one not in beside)
     if not found:
         raise DataError(
@@ -117,24 +127,54 @@ def _symbols(
     return found
 
 
+def shown_beside(config: Config) -> tuple[str, ...]:
+    """Return the symbols that are shown and not traded."""
+    return config.assets.cash_instrument, *config.assets.context
+
+
+def _of_one_frequency(found: Sequence[Found], about: str) -> tuple[tuple[str, ...], dict[Path, BarTable]]:
+    """Return the symbols whose bars have the spacing of those of `about`, else that which most have, and the tables of
+    all: daily bars and those within a day stand on no timeline together. Others are told on stderr."""
+    tables = {one.path: one.read() for one in found}
+    by_spacing: dict[str, list[str]] = {}
+    for one in found:
+        by_spacing.setdefault(tables[one.path].frequency, []).append(one.symbol)
+    taken = max(by_spacing, key=lambda one: (about in by_spacing[one], len(by_spacing[one]), one == DAILY))
+    left = [f"{', '.join(symbols)} ({spacing})" for spacing, symbols in by_spacing.items() if spacing != taken]
+    if left:
+        count = counted(len(by_spacing[taken]), "symbol")
+        say(f"sim: {taken} bars of {count} are looked at; --symbols takes others: {'; '.join(left)}", err=True)
+    return tuple(by_spacing[taken]), tables
+
+
 def _load(
-    symbols: Sequence[str], recorded: Recorded | None, as_of: datetime, there: Workspace, config: Config
+    symbols: Sequence[str],
+    recorded: Recorded | None,
+    as_of: datetime,
+    there: Workspace,
+    config: Config,
+    benchmark: str,
+    tables: Mapping[Path, BarTable],
 ) -> Loaded:
     day = as_of.astimezone(NEW_YORK).date()
     first = day - HISTORY
     if recorded is not None and recorded.fills:
         first = min(first, recorded.fills[0].session)
-    context = (config.assets.cash_instrument, *config.assets.context)
-    loaded = load_bars(symbols, there.bar_folders, first=first, last=day, context=context)
+    context = [*shown_beside(config), *((benchmark,) if benchmark not in symbols else ())]
+    loaded = load_bars(symbols, there.bar_folders, first=first, last=day, context=context, kept=tables)
     bars, _, _ = with_cash_return(loaded.bars, loaded.context, config, 0)
     return replace(loaded, bars=bars)
 
 
-def _state(snapshot: Snapshot, recorded: Recorded | None, workspace: Workspace, config: Config) -> DeskState:
+def _definition(recorded: Recorded | None, workspace: Workspace) -> DeskDefinition | None:
+    """Return the desk of the workspace as it played in the run that is looked at; None where there is none."""
     file = workspace.strategies / DESK / "strategy.yaml"
     parameters = split_parameters(recorded.parameters)[0] if recorded is not None and recorded.strategy == DESK else []
     own = {name: recorded.parameters[name] for name in parameters if not name.startswith(SEATS)} if recorded else {}
-    desk = load_definition(file, workspace.config, own) if file.is_file() else None
+    return load_definition(file, workspace.config, own) if file.is_file() else None
+
+
+def _state(snapshot: Snapshot, recorded: Recorded | None, desk: DeskDefinition | None, config: Config) -> DeskState:
     if recorded is None:
         marks = {symbol: snapshot.last(symbol) for symbol in snapshot.symbols if snapshot.has(symbol)}
         past = PastAccount(Book(config.accounts.cash, {}, marks, config.accounts.cash), began=config.accounts.cash)
@@ -151,6 +191,6 @@ def _state(snapshot: Snapshot, recorded: Recorded | None, workspace: Workspace, 
         targets=past.targets,
         entries_today=past.entries_today,
         began=past.began,
-        benchmark=desk.spec.benchmark if desk else "SPY",
+        benchmark=desk.spec.benchmark if desk else BENCHMARK,
         as_traded=desk is not None and desk.spec.as_traded,
     )

@@ -24,7 +24,8 @@ from simulator.desk.workflow import STATES
 from simulator.errors import SimError
 from simulator.evidence.reader import Evidence, read
 from simulator.market import calendar
-from simulator.market.sources.files import read_table
+from simulator.market.sources import synthetic
+from simulator.market.sources.files import read_table, write_csv
 from simulator.market.sources.synthetic import UNIVERSE
 from simulator.report.markdown import as_markdown
 from simulator.runs.desk_state import DeskRequest, open_desk
@@ -109,6 +110,33 @@ def test_an_unknown_symbol_is_told_from_what_is_there(house: Path) -> None:
     assert isinstance(error, SimError)
     assert "SYN-TECH-1" in str(error)
     assert "is no desk" in str(call(house, "desk", "screen", *MORNING, "--strategy", "macro_council").exception)
+
+
+def test_the_age_of_prices_is_told_and_the_benchmark_is_there_whatever_is_looked_at(house: Path) -> None:
+    found = answer(house, "desk", "optimize", "SYN-TECH-1", "--symbols", "SYN-TECH-1", "--as-of", "2024-05-02")
+    assert found["prices"] == {"until": "2024-04-30T16:00:00-04:00", "sessions_since": 2}
+    alone, beside = (
+        answer(house, "desk", "analyze", "NVDA", "--symbols", symbols, "--as-of", "2024-03-15T10:00")
+        for symbols in ("NVDA", "NVDA,SPY")
+    )
+    assert alone["prices"] == {"until": "2024-03-14T16:00:00-04:00", "sessions_since": 0}
+    assert alone["score"] == beside["score"] == 60 * 105 // 100, "it led SPY over 63 sessions"
+
+
+def test_half_hours_beside_daily_bars_are_looked_at_apart_and_said(tmp_path: Path) -> None:
+    make_workspace(tmp_path / "house", git=False)
+    for table in synthetic.fetch(("SYN-TECH-1", "SYN-HEAL-1"), date(2023, 10, 2), date(2024, 3, 15), 7, "30min"):
+        write_csv(table, tmp_path / "house" / "data" / f"{table.symbol}.csv", table.source)
+    at = ("--as-of", "2024-03-15")
+    told = call(tmp_path / "house", "desk", "analyze", "AAPL", *at)
+    assert told.exit_code == 0, told.exception
+    said = " ".join(told.stderr.replace("\xa0", " ").split())
+    assert "1d bars of 5 symbols are looked at; --symbols takes others: SYN-TECH-1, SYN-HEAL-1 (30min)" in said
+    assert call(tmp_path / "house", "desk", "screen", *at).exit_code == 0
+    asked_about = answer(tmp_path / "house", "desk", "analyze", "SYN-TECH-1", *at)
+    assert asked_about["prices"]["until"] == "2024-03-15T16:00:00-04:00"
+    mixed = str(call(tmp_path / "house", "desk", "screen", *at, "--symbols", "SPY,SYN-TECH-1,QQQ").exception)
+    assert mixed.startswith("1d bars of SPY, QQQ; 30min bars of SYN-TECH-1; one run takes bars of one frequency")
 
 
 def test_the_account_of_a_run_is_reviewed(house: Path, evidence: Evidence) -> None:

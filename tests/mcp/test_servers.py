@@ -299,7 +299,7 @@ def test_strangers_are_refused(url: str, headers: dict[str, str], status: int) -
     ("words", "code", "found"),
     [
         (("--run", "nothing"), 2, "nothing"),
-        (("--run", "last", "--account", "X"), 2, '"X"'),
+        (("--run", "sma_cross-2024-01-02-2024-08-30", "--account", "X"), 2, '"X"'),
         (("--symbols", "NOPE"), 3, "NOPE"),
         (("--as-of", "soon"), 2, "--as-of"),
     ],
