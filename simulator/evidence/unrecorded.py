@@ -131,8 +131,9 @@ def all_results(place: Path | str, reports: Path) -> Seen:
     seen = add_folders(listing, compare_folders(listing.rows, reports))
     sweeps = [one.row for one in unrecorded_sweeps(listing.rows, reports)]
     begun, unknown = unfinished_sweeps(reports)
-    known = {(row["run_id"], row["digest"]) for row in listing.rows}
-    sweeps += [row for row in begun if (row["run_id"], row["digest"]) not in known]
+    if begun:
+        known = {(row["run_id"], row["digest"]) for row in listing.rows}
+        sweeps += [row for row in begun if (row["run_id"], row["digest"]) not in known]
     if unknown:
         why = f"of {', '.join(unknown[:3])}, not finished, nothing tells the bars"
         seen = replace(seen, at_least="; ".join(filter(None, (seen.at_least, why))))
