@@ -231,12 +231,14 @@ def test_prices_as_traded_are_refused_where_they_hold_a_split_or_seem_to(house: 
     assert "2024-02-01" in str(as_traded.exception)
 
 
-@pytest.mark.parametrize("planned", [(), ("--plan",)])
-def test_a_sweep_of_a_desk_is_refused_with_what_plays_one_setting(house: Path, planned: tuple[str, ...]) -> None:
-    span = ("--strategy", "momentum_desk", *SYMBOLS, "--from", "2024-01-02", "--to", "2024-03-28")
-    error = call(house, "sweep", *span, "--set", "caps.stop=0.02,0.03", *planned).exception
+def test_a_sweep_of_a_desk_is_planned_and_no_worker_asks_its_agents(house: Path) -> None:
+    span = ("--strategy", "momentum_desk", *SYMBOLS, "--from", "2024-03-18", "--to", "2024-03-28")
+    planned = call(house, "sweep", *span, "--set", "caps.stop=0.02,0.03", "--plan")
+    assert planned.exit_code == 0, planned.exception
+    assert "this process plays member after member" in " ".join(planned.stdout.split())
+    error = call(house, "sweep", *span, "--set", "caps.stop=0.02,0.03", "--executor", "loky").exception
     assert isinstance(error, SimError)
-    assert "is a desk" in str(error)
+    assert "asked by this process" in str(error)
 
 
 def test_a_desk_reads_as_text(house: Path) -> None:
