@@ -32,7 +32,7 @@ class ExplainedNumber:
     short : too few sessions for figures of a year
     whole, shown : all its parts, and those asked for: of a symbol or by trade
     rows : those of `shown` by name: ``session``, or ``run`` of a trial, columns, ``part``; trades with their own facts
-    by_symbol : what each symbol adds to it; empty where that cannot be told
+    by_symbol : what each symbol adds to it; empty where that is unknown
     start : what the parts are added to
     """
 
@@ -153,7 +153,7 @@ def _rows(s: AccountSeries, shown: Parts) -> tuple[dict[str, object], ...]:
 
 
 def by_symbol(s: AccountSeries, key: str, found: Parts) -> dict[str, float]:
-    """Return what each symbol adds to a number; empty where that cannot be told.
+    """Return what each symbol adds to a number; empty where that is unknown.
 
     What is left to the whole are dividends, interest, borrowing, and a benchmark's return where that is taken off.
     """
@@ -168,7 +168,7 @@ def by_symbol(s: AccountSeries, key: str, found: Parts) -> dict[str, float]:
 
 
 def parts_of_trades(s: AccountSeries, found: Parts) -> tuple[Sequence[HeldPosition], list[float]]:
-    """Return trades, or positions still held, and what each adds to a number; none where that cannot be told."""
+    """Return trades, or positions still held, and what each adds to a number; none where that is unknown."""
     if found.slope is None:
         return found.held, [] if found.parts is None or not found.held else found.parts.tolist()
     worth = found.slope if found.in_dollars else found.slope / s.before
@@ -181,7 +181,7 @@ def _count_dollars(s: AccountSeries, found: Parts, one: HeldPosition) -> Floats:
 
 
 def of_symbol(s: AccountSeries, key: str, found: Parts, symbol: str) -> Parts | None:
-    """Return the parts of a number that come from `symbol`; None where that cannot be told."""
+    """Return the parts of a number that come from `symbol`; None where that is unknown."""
     if key in BY_SYMBOL:
         return replace(BY_SYMBOL[key](s, symbol), steps=found.steps)
     if found.slope is not None:
@@ -197,7 +197,7 @@ def of_symbol(s: AccountSeries, key: str, found: Parts, symbol: str) -> Parts | 
 
 
 def largest_trades(s: AccountSeries, found: Parts, count: int, symbol: str | None) -> Parts | None:
-    """Return the `count` trades, or positions still held, that add or take most; None where that cannot be told."""
+    """Return the `count` trades, or positions still held, that add or take most; None where that is unknown."""
     held, parts = parts_of_trades(s, found)
     whole = by_trade(s, held, np.array(parts), found.steps)
     ranked = sorted(range(len(held)), key=lambda n: (-abs(parts[n]), -abs(held[n].pnl)))

@@ -41,7 +41,7 @@ UNSENT = ("denied", "rejected", "unknown")
 
 @dataclass(frozen=True)
 class Hits:
-    """Recommendations whose direction came true, of those that can be told: with a direction, and a bar since.
+    """Recommendations whose direction came true, of those that are known: with a direction, and a bar since.
 
     `interval` is that of the share at 95 % (Wilson 1927), as of recommendations that are independent; `rising` is how
     many rose whatever was said: always saying "up" would have been right so often.

@@ -92,7 +92,7 @@ class Ahead:
 
     @classmethod
     def of_bars(cls, bars: Bars) -> Ahead | None:
-        """Return None for bars that nobody said they would look at, and where the newest session is not over."""
+        """Return None for bars that nobody announced to read, and where the newest session is not over."""
         whole = bars.whole
         if "ends" not in whole.worked_out:
             if "looked at" not in whole.worked_out or (bars.cut_from is not None and bars.cut_from[1] > 0):

@@ -1,4 +1,4 @@
-"""Logical clock: time passes only while no request is open and every frame told so far has gone out.
+"""Logical clock: time passes only while no request is open and every frame sent so far has gone out.
 
 So a rehearsal comes out the same on a slow machine and on a fast one: nothing happens at an instant of the exchange
 because somebody's answer took long.

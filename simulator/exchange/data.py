@@ -145,7 +145,7 @@ def snapshot(wire: Wire, symbol: str) -> Item:
 
 
 def corporate_actions(wire: Wire, asked: Mapping[str, str]) -> dict[str, list[Item]]:
-    """Return {kind: actions} of splits and cash dividends, told from the close of the session before on."""
+    """Return {kind: actions} of splits and cash dividends, served from the close of the session before on."""
     exchange, prices = wire.exchange, wire.exchange.prices
     symbols = _symbols(asked) if "symbols" in asked else list(exchange.bars.symbols)
     kinds = [one for one in asked.get("types", "").split(",") if one]

@@ -58,7 +58,7 @@ class Exchange:
     splits : new shares for old ones; holdings are multiplied at their instants, open orders stay as they are
     rules : costs and rules of fills in place of `slippage_bps`: slippage is in the price, commission beside it
     accounts : by key id; any key opens one
-    news : headlines, each told from its publication on
+    news : headlines, each served from its publication on
     told : events of orders so far
     refused : deeds of a script that could not be done at their instants: at, deed, why
     """

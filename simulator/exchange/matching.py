@@ -25,7 +25,7 @@ Fill = tuple[Order, float]
 
 @dataclass(frozen=True)
 class Auction:
-    """One bar (row `t` of `bars`) of one account; `fill` is told an order, the price paid, and that without slippage;
+    """One bar (row `t` of `bars`) of one account; `fill` takes an order, the price paid, and that without slippage;
     symbols that are `halted` do not trade."""
 
     bars: Bars

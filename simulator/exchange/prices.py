@@ -30,7 +30,7 @@ AHEAD = timedelta(days=400)
 
 
 class Split(NamedTuple):
-    """`ratio` new shares for an old one, from the instant `at` on; the data interface tells it from `told` on."""
+    """`ratio` new shares for an old one, from the instant `at` on; the data interface serves it from `told` on."""
 
     symbol: str
     at: int

@@ -167,7 +167,7 @@ def serve(
 
 
 async def _fail(request: Request, error: Exception) -> Response:
-    """Answer a fault of the exchange itself, which is also said on stderr."""
+    """Answer a fault of the exchange itself, which is also printed on stderr."""
     if not isinstance(error, ConnectionResetError) and "Content-Length" not in str(error):  # cut off on purpose
         say(f"rehearsal exchange: {request.method} {request.url.path}: {type(error).__name__}: {error}", err=True)
     return JSONResponse({"code": 50010000, "message": "internal server error occurred"}, 500)

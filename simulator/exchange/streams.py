@@ -1,6 +1,6 @@
 """Streams of the rehearsal exchange: trade updates of an account (JSON), bars of the market (msgpack).
 
-What happened while nobody listened is not told later, as at the broker.
+What happened while nobody listened is not sent later, as at the broker.
 """
 
 from __future__ import annotations

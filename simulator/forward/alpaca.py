@@ -474,7 +474,7 @@ class AlpacaAccount:
         """Yield orders of the account as they change, from now on. While this runs, orders wait for its stream.
 
         They are read when the stream tells something, when it was connected anew, and every `poll_s` seconds; where
-        these looks find more than the stream told, it is mute and connected anew.
+        these looks find more than the stream sent, it is mute and connected anew.
         """
         address = str(self._client._base_url).replace("http", "ws", 1) + "/stream"
         stream = self.stream = TradeStream(self._keys, address, self.patience, self._sleep)

@@ -66,7 +66,7 @@ class BrokerClock:
         """Failure of the last question; None where it was answered."""
 
     async def now(self) -> datetime:
-        """Return the broker's time. Raises BrokerError where it never told one."""
+        """Return the broker's time. Raises BrokerError where it never stated one."""
         if self._told is None or self._stale or self._ticks() - self._at >= self._resync_s:
             before = self._ticks()
             try:

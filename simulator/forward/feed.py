@@ -113,7 +113,7 @@ class RecordedFeed:
         return known
 
     def _ask_headlines(self, as_of: datetime) -> bool:
-        """Ask what has been published; return True where that was done. A headline that is told late counts from the
+        """Ask what has been published; return True where that was done. A headline that arrives late counts from the
         first instant that saw it, here and in a replay."""
         if self.headlines is None or self.source.news is None:
             return False

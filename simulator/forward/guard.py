@@ -39,7 +39,7 @@ class Guard:
 
     `again_at` is when it wants to look again, by symbol. It is `asleep` from the end of a session until it is known
     what was split over night: prices and shares of the broker may be those of another day. `doubted` are symbols of
-    which the broker has other shares than the books, and since when: a split that nobody told, as no fill says why.
+    which the broker has other shares than the books, and since when: a split that nobody reported, as no fill says why.
     """
 
     state: State
@@ -138,7 +138,7 @@ class Guard:
     async def _flatten(self, now: datetime, put: Put, tell: Tell) -> bool:
         """Close what nobody decided on, at the market: as much of it as the broker has, too.
 
-        Fills may be told late, and books that lack one show a position that is none.
+        Fills may arrive late, and books that lack one show a position that is none.
         """
         sent, account = False, self.state.origin.account
         for symbol, cause in list(self.state.to_flatten.items()):

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Quote:
-    """Best bid and ask, dollars; `at` is when it was told."""
+    """Best bid and ask, dollars; `at` is when it was quoted."""
 
     at: datetime
     bid: float

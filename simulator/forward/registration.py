@@ -1,4 +1,4 @@
-"""Registration of a forward test: what is tried, on what, and what it is asked, all said before the first order.
+"""Registration of a forward test: what is tried, on what, and what it is asked, all stated before the first order.
 
     make_registration ──► Registration ──register──► reports/forward-<strategy>-<id>/registration.json, then an event
                              digest ──► every later report          the two agree, or nothing is traded

@@ -105,7 +105,7 @@ class Patience:
 
 @dataclass
 class RateLimit:
-    """Requests that are left in the broker's minute, as its `X-RateLimit-*` headers told last."""
+    """Requests that are left in the broker's minute, as its `X-RateLimit-*` headers stated last."""
 
     limit: int = PER_MINUTE
     left: int = PER_MINUTE

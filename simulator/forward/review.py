@@ -47,7 +47,7 @@ class Review:
 
 
 def read_prices(heart: Heartbeat, stale_s: float, now: datetime) -> dict[str, PriceNow]:
-    """Return the prices that a loop told last, by symbol. Its clock, which may be a rehearsal's, counts on by the
+    """Return the prices that a loop wrote last, by symbol. Its clock, which may be a rehearsal's, counts on by the
     seconds of this machine's since then."""
     told, since = datetime.fromisoformat(heart.now), heart.age_s(now)
     ages = {symbol: ((told - one.at).total_seconds() + since, one) for symbol, one in read_quotes(heart.prices).items()}

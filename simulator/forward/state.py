@@ -214,7 +214,7 @@ class State:
 
     def _split(self, symbol: str, session: date, ratio: float) -> None:
         """Multiply what was held before `session`, and the exits that were decided by its close: on prices before it.
-        It may be told after fills of its session."""
+        It may arrive after fills of its session."""
         morning = datetime.combine(session, time(), NEW_YORK)
         if symbol in self.shares:
             new = sum(

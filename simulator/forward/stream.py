@@ -57,7 +57,7 @@ class TradeStream:
                 await task
 
     async def wait_for_change(self, within_s: float) -> bool:
-        """Return True as soon as something may have changed, False where nothing was told in that time."""
+        """Return True as soon as something may have changed, False where nothing came in that time."""
         try:
             async with asyncio.timeout(
                 within_s

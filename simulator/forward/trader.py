@@ -148,7 +148,7 @@ class Trader:
                 return
 
     async def book_fills(self, record: Record, tell: Tell) -> bool:
-        """Record fills that are new; each counts once, however often it is told."""
+        """Record fills that are new; each counts once, however often it is reported."""
         told = await self.broker.executions()
         fresh = [one for one in told if one.at >= self.since and one.id not in self.state.fills]
         for fill in fresh:
@@ -299,7 +299,7 @@ class Trader:
     # ── against the broker ──────────────────────────────────────────────────────────────────────────────────────────
 
     async def review(self, now: datetime, record: Record, tell: Tell) -> None:
-        """Record orders that have ended since they were seen; one that ended early is said. Raises BrokerError."""
+        """Record orders that have ended since they were seen; one that ended early is alerted. Raises BrokerError."""
         intent, newest = self.state.intent, set[str]()
         if intent is not None:
             newest = {one.client_order_id for one in compile_orders(intent, self.state.origin, self.state.profile)}
@@ -318,7 +318,7 @@ class Trader:
     async def reconcile(self, now: datetime, account: Book, record: Record, tell: Tell) -> list[str]:
         """Hold the books against the broker's account; return the differences, which are alerted too.
 
-        External orders are told once, and left as they are. What moved in the last seconds is passed over.
+        External orders are alerted once, and left as they are. What moved in the last seconds is passed over.
         """
         for one in account.open_orders:
             if one.external and one.client_order_id not in self.state.external:

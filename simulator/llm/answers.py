@@ -224,7 +224,7 @@ def _without_spare_items(failed: ValidationError, value: Any, model: type[BaseMo
 def _describe(failed: ValidationError, meant: Normalised, fixes: tuple[str, ...]) -> str:
     """The errors in one line, without the parts that change with pydantic's version or repeat the answer.
 
-    It stands in the repair question and so in its key. What was unclear is told in place of what pydantic says of it,
+    It stands in the repair question and so in its key. What was unclear stands in place of what pydantic says of it,
     and after all else where the text was no JSON.
     """
     if whole := meant.unclear.get(""):

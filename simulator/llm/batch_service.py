@@ -105,7 +105,7 @@ class BatchService:
         return await self._again(asked, attempt)
 
     async def look(self, asked: ChatRequest, batch: str) -> Batch:
-        """Return the batch as it is now. Raises TransientError where that cannot be said."""
+        """Return the batch as it is now. Raises TransientError where the service does not answer."""
         return _batch(await self._get(asked, f"/batches/{quote(batch, safe='')}"))
 
     async def cancel(self, asked: ChatRequest, batch: str) -> None:

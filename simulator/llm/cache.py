@@ -444,7 +444,7 @@ def response_json(response: ChatResponse) -> dict[str, Any]:
 def response_from(content: Any, *, from_outside: bool = False) -> ChatResponse:
     """Parse the JSON of a response's fields. Raises ValueError for any other shape.
 
-    Numbers that earlier versions stored as services told them are read as 0 where they cannot be; those of an entry
+    Numbers that earlier versions stored as services reported them are read as 0 where they cannot be; those of an entry
     `from_outside` are refused.
     """
     try:

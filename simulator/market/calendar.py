@@ -117,7 +117,7 @@ def parse_instant(typed: str, name: str) -> datetime:
 
 
 def say_time(at: datetime) -> str:
-    """Return an instant as people are told it: in New York, to the minute, with its zone."""
+    """Return an instant as people read it: in New York, to the minute, with its zone."""
     return f"{at.astimezone(NEW_YORK):%Y-%m-%d %H:%M %Z}"
 
 

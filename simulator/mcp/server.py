@@ -97,7 +97,7 @@ async def call_apart(
 
 
 class Progress:
-    """Progress of one call as a client is told it: it only ever rises, a few times a second at most."""
+    """Progress of one call as a client sees it: it only ever rises, a few times a second at most."""
 
     def __init__(self) -> None:
         self.told, self.next = -1, 0.0
@@ -112,7 +112,7 @@ class Progress:
 
 
 def describe(tool: Tool) -> types.Tool:
-    """Return what a client is told of `tool`: what it takes and gives, and that it changes nothing; a backtest leaves a
+    """Describe `tool` to a client: what it takes and gives, and that it changes nothing; a backtest leaves a
     run or a sweep on record."""
     return types.Tool(
         name=tool.name,

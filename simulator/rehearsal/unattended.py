@@ -5,7 +5,7 @@ make_plan(seed) ─► Moment: at an instant of the exchange's clock the loop's 
     reboot     … is killed, and the exchange ends too: it comes back from its journal
     stop       … is asked to end, and started again
     upgrade    … is asked to end; the store is backed up, put back and rebuilt; another version of the program goes on
-while a share of all requests fails, fills are told twice or not at all, and streams break.
+while a share of all requests fails, fills are reported twice or not at all, and streams break.
 
 What is left is held against the exchange and against a replay of the sessions.
 """

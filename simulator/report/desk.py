@@ -32,7 +32,7 @@ def watchlist_csv(found: Mapping[str, object]) -> bytes:
 
 
 def print_desk(found: Mapping[str, object], console: Console) -> None:
-    """Print a task's facts by name: lists of records as tables, what an agent said without what it was shown."""
+    """Print a task's facts by name: lists of records as tables, an agent's words without what it was shown."""
     console.width = min(console.width, WIDEST)
     for part in _lines(found):
         console.print(part)

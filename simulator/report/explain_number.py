@@ -152,7 +152,7 @@ def tabulate_parts(found: ExplainedNumber, page: Page) -> Table:
 
 
 def _notes(found: ExplainedNumber) -> list[str]:
-    """Return what else is to be said: parts left out, and a value that is not what the files give."""
+    """Return notes: parts left out, and a value that is not what the files give."""
     notes, total, value = [], found.total, number_of(found.values.get(METRICS[found.metric].value_key))
     held, every = len(found.shown.held), len(found.by_symbol)
     if found.shown.parts is not found.whole.parts and found.sum is not None and total is not None:

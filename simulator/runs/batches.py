@@ -104,7 +104,7 @@ def _make_asker(
 
 
 def at_half(charge: Price) -> Price:
-    """Price of answers in batches: half of what the tokens cost, or what the service told."""
+    """Price of answers in batches: half of what the tokens cost, or what the service charged."""
 
     def price(
         request: ChatRequest,

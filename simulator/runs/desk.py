@@ -43,7 +43,7 @@ T = TypeVar("T")
 class DeskTask:
     """Task of the desk: `about` names a symbol, or the strategy of a backtest.
 
-    `most` candidates are told; a review reads the last `period` calendar days, a backtest the sessions from `first`.
+    `most` candidates are listed; a review reads the last `period` calendar days, a backtest the sessions from `first`.
     """
 
     kind: Kind

@@ -143,8 +143,8 @@ def exchange_of(events: Sequence[Event]) -> str | None:
 
 @dataclass(frozen=True)
 class Shared:
-    """Knowledge that feed and loader share: `tables` by file, `headlines` the broker told (None: those of the workspace
-    count), `marks` the last closes before the first session."""
+    """Knowledge that feed and loader share: `tables` by file, `headlines` the broker served (None: those of the
+    workspace count), `marks` the last closes before the first session."""
 
     tables: dict[Path, BarTable]
     headlines: list[News] | None

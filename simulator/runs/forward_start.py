@@ -398,7 +398,7 @@ class Hints:
         self._changed = asyncio.Event()
 
     async def wait_for_change(self, within_s: float) -> bool:
-        """Return True as soon as something may have changed, False where nothing was told in that time."""
+        """Return True as soon as something may have changed, False where nothing came in that time."""
         try:
             await asyncio.wait_for(self._changed.wait(), within_s)
         except TimeoutError:

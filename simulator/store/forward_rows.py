@@ -47,7 +47,7 @@ def read_before(db: Connection, run_id: str, new: Sequence[Stored]) -> Folds:
 
 
 def _has_begun(db: Connection, run_id: str, new: Sequence[Stored]) -> bool:
-    """Return True where a start before `new`, if there is one among them, told what the accounts hold."""
+    """Return True where a start before `new`, if there is one among them, recorded what the accounts hold."""
     if not any(one.event.kind == "forward.started" for one in new):
         return True
     earlier = select(events.c.payload).where(

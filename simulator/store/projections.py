@@ -92,7 +92,7 @@ class Folds:
     ----------
     fills, opened : numbers of fills and of holdings, by account
     held : newest holding, by account and symbol
-    filled : (session, shares) of each fill, by account and symbol: a split may be told after some of its session
+    filled : (session, shares) of each fill, by account and symbol: a split may be recorded after some of its session
     fill_ids : fills of forward tests that were counted, by account
     approvals, orders : rows by their keys within the run
     """

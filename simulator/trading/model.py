@@ -123,7 +123,7 @@ class Fill:
 class BrokerFill:
     """An execution as a broker tells it: signed shares, and the price paid or got, slippage within it.
 
-    `id` is the broker's, told twice where the execution is told twice; `client_order_id` is empty for orders that
+    `id` is the broker's, stated twice where the execution is; `client_order_id` is empty for orders that
     somebody else sent. `at` is nanoseconds since the epoch, `why` as in `Fill`.
     """
 
@@ -138,7 +138,7 @@ class BrokerFill:
 
 @dataclass(frozen=True)
 class Rejection:
-    """An order, or part of one, that was not carried out: `wanted` shares against `got`, and the rule that said so.
+    """An order, or part of one, that was not carried out: `wanted` shares against `got`, and the rule that cut them.
 
     `order_id` is -1 where a target never became an order: ``no price yet`` (without a price its shares are unknown, and
     `wanted` is 0), ``less than one share`` where only whole ones are bought, ``too small`` for an order.

@@ -113,7 +113,7 @@ class KeepsOpinions(Protocol):
 
     @property
     def basis(self) -> str | None:
-        """All else an opinion is made of, beside the code of this package; None where that cannot be said."""
+        """All else an opinion is made of, beside the code of this package; None where it is unknown."""
 
     def write_opinion(self, opinion: Any) -> Mapping[str, object]:
         """Return `opinion`, JSON-able."""

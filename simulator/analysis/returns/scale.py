@@ -1,6 +1,6 @@
 """Recognition of what a column holds: returns as fractions, or percentages, prices, cumulative returns, money.
 
-What a column cannot be is refused with the option that reads it; `Values` says what the user told us it is.
+What a column cannot be is refused with the option that reads it; `Values` says what the user states it is.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Settings:
     periods : sessions a year
     trades : profits of closed trades per strategy; None for none
     draws, seed : of every bootstrap
-    percent, values : what the columns were said to hold
+    percent, values : what the columns hold, as stated
     warnings, notes : sentences on how periods and trades were read
     factors : returns of factors that each strategy is held against; None for none
     """

@@ -87,7 +87,7 @@ Complete = Callable[[dict[str, Any], str], Awaitable[Reply]]
 
 
 class Batches:
-    """Files and batches of a fake service; `complete` answers a line, `paid` is told what was delivered, by
+    """Files and batches of a fake service; `complete` answers a line, `paid` is called with what was delivered, by
     the digest of the question."""
 
     def __init__(self, behaviour: BatchBehaviour, complete: Complete, paid: Callable[[str, Reply], None]) -> None:

@@ -16,7 +16,7 @@ from simulator.llm.messages import ChatRequest, ChatResponse
 
 
 class Price(Protocol):
-    """Dollars to book for an answer with these tokens of prompt and answer, of which its service `told` that cost.
+    """Dollars to book for an answer with these tokens of prompt and answer, whose service stated the cost `told`.
 
     Of the prompt's, `cached` were read from the service's cache and `written` put there.
     """

@@ -247,14 +247,14 @@ def _raise_error(envelope: Mapping[str, Any]) -> NoReturn:
 
 
 def _raise_used_up(text: str) -> None:
-    """Raise the error of an allowance that is used up until a time that is told, if `text` says so."""
+    """Raise the error of an allowance that is used up until a time that is stated, if `text` says so."""
     if found := USED_UP.search(text):
         wait = max(0.0, int(found[1]) - time.time()) if found[1] else seconds_until_reset(text, datetime.now(UTC))
         raise TransientError(shorten(text).partition("|")[0], retry_after=wait, throttled=True)
 
 
 def seconds_until_reset(text: str, now: datetime) -> float:
-    """Seconds until ``resets 1pm``, ``resets Dec 5, 3:30am (UTC)``, ``resets in 2h 5m``; an hour where none is told.
+    """Seconds until ``resets 1pm``, ``resets Dec 5, 3:30am (UTC)``, ``resets in 2h 5m``; an hour where none is stated.
 
     Times without a zone are this machine's.
     """

@@ -31,7 +31,7 @@ BELIEVED = 20.0
 
 
 class StoppedModelError(BudgetError):
-    """A model that told a price nobody agreed to."""
+    """A model that charged a price nobody agreed to."""
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Charges:
     ----------
     prices : the table
     max_usd : most that one answer is booked with where the table has no price
-    ledger : remembers for two days what was told above the table, for the runs that come after
+    ledger : remembers for two days what was charged above the table, for the runs that come after
     say : gets a line for every kind of cost that was not believed
     """
 
@@ -56,7 +56,7 @@ class Charges:
     _said: set[tuple[str, str, str]] = field(default_factory=set, init=False)
 
     def estimate(self, request: ChatRequest) -> tuple[float, float]:
-        """(likely, at most) dollars of a question: by the table, or more where the service told more.
+        """(likely, at most) dollars of a question: by the table, or more where the service charged more.
 
         Raises StoppedModelError for a model that is asked no more, ConfigError for one without a known price.
         """
@@ -86,7 +86,7 @@ class Charges:
         cached: int = 0,
         written: int = 0,
     ) -> float:
-        """Dollars to book for an answer of which the service `told` that cost; finite and not below 0."""
+        """Dollars to book for an answer of which the service stated the cost `told`; finite and not below 0."""
         name, most = self._name(request), self.prices.estimate(request)[1]
         counted = self.prices.cost(request, prompt_tokens, completion_tokens, cached, written)
         usd = counted if told is None else told

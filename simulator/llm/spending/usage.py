@@ -108,7 +108,7 @@ def _count_cached(reported: Mapping[str, Any], prompt: int) -> tuple[int, int]:
 
 
 def _read_usd(reported: Mapping[str, Any], counted: bool) -> float | None:
-    """Dollars as told, possible or not; None where nothing is told.
+    """Dollars as stated, possible or not; None where none are.
 
     Routers that ask with the user's own key (BYOK) tell their fee as ``cost``, often 0, and the rest in
     ``cost_details``. A cost of 0 beside no tokens tells nothing.
@@ -129,7 +129,7 @@ def _read_usd(reported: Mapping[str, Any], counted: bool) -> float | None:
 
 
 def _dollars(cost: Any) -> float | None:
-    """A cost, or the sum of one that is told in parts, as Perplexity does."""
+    """A cost, or the sum of one that is stated in parts, as Perplexity does."""
     if isinstance(cost, Mapping):
         return next(
             (told for name in ("total_cost", "total") if (told := read_number(cost.get(name))) is not None), None

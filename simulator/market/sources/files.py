@@ -121,7 +121,7 @@ def read_table(
 
 
 def _order(keys: Instants, numbers: dict[str, Floats], sheet: Sheet) -> tuple[Any, tuple[str, ...]]:
-    """Return the rows that hold bars, oldest first, and what is to be said about the others."""
+    """Return the rows that hold bars, oldest first, and a note on the others."""
     none = np.isnan(numbers["open"])
     for name in PRICES[1:]:
         none &= np.isnan(numbers[name])

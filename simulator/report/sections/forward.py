@@ -262,7 +262,7 @@ def tabulate_alerts(facts: ForwardFacts) -> Table | None:
 
 
 def tabulate_hits(facts: ForwardFacts) -> Table | None:
-    """Return recommendations that came true by symbol; None while none can be told."""
+    """Return recommendations that came true by symbol; None while there is none."""
     if not facts.hits_by_symbol:
         return None
     columns = [

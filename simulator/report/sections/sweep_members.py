@@ -1,7 +1,7 @@
 """Members of a sweep on its page: the numbers its map, its parallel coordinates and its table are made of.
 
 settings ──► an axis for each parameter, its values or ranges of them ──► cells of a map for each two
-members  ──► all up to MOST, else the best, those the maps need, and every nth of the rest: said on the page
+members  ──► all up to MOST, else the best, those the maps need, and every nth of the rest: noted on the page
 """
 
 from __future__ import annotations
