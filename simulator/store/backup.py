@@ -33,12 +33,15 @@ def back_up(place: Path | str, target: Path) -> int:
     """Write every event of the store into the new file `target`, all of one moment; returns their number.
 
     Others may write meanwhile; those of a SQLite store wait for the copy. Raises UsageError where `target` is there,
-    SimError where there is no store or the copy does not hold what the store does; nothing is left behind then.
+    or its folder is not, SimError where there is no store or the copy does not hold what the store does; nothing is
+    left behind then.
     """
     if target.exists():
         raise UsageError(
             "there is a file already", where=str(target), mend="name another, backups are never overwritten"
         )
+    if not target.absolute().parent.is_dir():
+        raise UsageError("there is no such folder", where=str(target.parent), mend="make it, or name another")
     url = connection.parse_place(place)
     with Store(place) as store:
         now = store.status()

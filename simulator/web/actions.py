@@ -28,6 +28,13 @@ MOST = 1e15
 """Of any price or quantity."""
 SWITCHES = {"pause": PAUSE, "kill switch": STOP}
 ANSWERS = ("approve", "reject", "modify")
+PLACES = {
+    "`sim forward approvals` lists them": "the page of approvals lists them",
+    "`sim forward status` lists the loops": "the overview lists the loops",
+    "`sim forward start` registers one": "the overview starts one",
+    "give --reason": "type a reason",
+}
+"""Places on the pages for what commands do at a terminal."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,14 @@ class Person:
 
     name: str
     address: str
+
+
+def tell(error: SimError) -> str:
+    """Return the line of an error for who reads it on a page: where that has what a command would mend, its name."""
+    text = str(error)
+    for command, place in PLACES.items():
+        text = text.replace(command, place)
+    return text
 
 
 def record(store: Store, person: Person, action: str, **facts: Any) -> None:
@@ -125,9 +140,9 @@ def answer_all(
     rows: list[dict[str, Any]] = []
     for one, now in zip(given, answer_together(store, given), strict=True):
         if isinstance(now, StaleError):
-            rows.append({"id": one.id, "ok": False, "stale": True, "text": f"changed meanwhile: {now}"})
+            rows.append({"id": one.id, "ok": False, "stale": True, "text": f"changed meanwhile: {tell(now)}"})
         elif isinstance(now, SimError):
-            rows.append({"id": one.id, "ok": False, "text": str(now)})
+            rows.append({"id": one.id, "ok": False, "text": tell(now)})
         else:
             rows.append({"id": one.id, "ok": True, "text": f"{now.symbol} is {now.state}"})
             continue

@@ -126,7 +126,7 @@ class Desk:
             try:
                 return JSONResponse(await anyio.to_thread.run_sync(handler, given, person))
             except SimError as error:
-                return _refuse(409, printable(str(error)))
+                return _refuse(409, actions.tell(error))
             except OverflowError:
                 return _refuse(400, "a number is too large")
 
@@ -192,7 +192,7 @@ class Desk:
                 lambda: review.preview(self.workspace, read_approvals(self.store), id, version, changes)
             )
         except SimError as error:
-            return _refuse(409, printable(str(error)))
+            return _refuse(409, actions.tell(error))
         return self.render("preview.html", one=one, looked=looked)
 
     async def forward(self, request: Request, session: Session) -> Response:

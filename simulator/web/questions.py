@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
 from simulator.config import load_config
 from simulator.errors import SimError, UsageError
-from simulator.market.calendar import NEW_YORK
+from simulator.market.calendar import NEW_YORK, day_of
+from simulator.market.load import Found
+from simulator.market.load import available as find_bars
 from simulator.number_format import cents, counted
 from simulator.runs.meeting import OFFLINE, QUESTIONS, RUN, MeetingRequest, answer_question, estimate_cost
 from simulator.runs.strategies import available
@@ -20,6 +23,8 @@ from simulator.web.timeline import Occasion, read_parts
 from simulator.workspace import Workspace
 
 NEWEST = 20
+SYMBOLS = ("SPY", "QQQ")
+"""Symbols that a question is about unless others are typed."""
 ASKING = threading.Lock()
 """Held while a question is answered: one at a time."""
 
@@ -44,8 +49,21 @@ def look_at_questions(workspace: Workspace, store: Store) -> dict[str, Any]:
         "asked": found,
         "councils": [name for name in councils if (workspace.strategies / name / "prompts").is_dir()],
         "profiles": sorted(models.profiles, key=lambda name: name != models.default),
-        "today": str(datetime.now(NEW_YORK).date()),
+        "newest": _find_newest(workspace),
     }
+
+
+def _find_newest(workspace: Workspace) -> str:
+    """Return the last session that the workspace has bars of SYMBOLS for: a council asked of a later day would answer
+    on those. Today where there are none."""
+    found = find_bars(workspace.bar_folders)
+    days = [_last_day(found[one], found[one].path.stat().st_mtime_ns) for one in SYMBOLS if one in found]
+    return str(min(days, default=datetime.now(NEW_YORK).date()))
+
+
+@lru_cache(maxsize=16)
+def _last_day(bars: Found, _changed: int) -> date:
+    return day_of(int(bars.read().session_of.max()))
 
 
 def put_question(workspace: Workspace, store: Store, person: Person, given: Mapping[str, Any]) -> str:

@@ -34,7 +34,8 @@ def serve(workspace: Workspace, host: str, port: int, public: Collection[str] = 
         mend = "keep 127.0.0.1, or name the proxy before it: --public https://NAME"
         raise UsageError(f"--host {host} would send tokens in the clear", mend=mend)
     if not read_tokens(workspace):
-        say("nobody has a token yet: `sim web token add NAME --role read|approve`", err=True)
+        say("nobody can log in yet: `sim web token add NAME --role approve`, typed in another terminal, shows a token; "
+            "--role read lets its person look alone", err=True)  # fmt: skip
     with (
         socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listening,
         open_store(workspace) as store,

@@ -38,13 +38,25 @@ ORDERS = 40
 def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
     """Return loops with their accounts, switches and the newest events."""
     newest = store.newest_forward(NEWEST)[::-1]
-    models = load_config(workspace.config).models
+    strategies, profiles, why = tuple[str, ...](), list[str](), ""
+    try:
+        strategies, models = available(workspace.strategies), load_config(workspace.config).models
+        profiles = sorted(models.profiles, key=lambda name: name != models.default)
+    except SimError as error:  # nothing can be started then; loops and switches are shown all the same
+        why = str(error)
     lines = [(one.recorded_at, one.event.kind, one.event.account or "", describe(one)) for one in newest]
+    waiting: dict[str, list[str]] = {}
+    for trade in read_approvals(store):
+        if trade.state == "waiting":
+            waiting.setdefault(trade.run, []).append(trade.deadline)
     return {
+        "waiting": {run: (len(until), min(until)) for run, until in waiting.items()},
+        "unchecked": find_unchecked(workspace, store),
         "loops": read_status(workspace, store)[::-1],
         "switches": read_switches(workspace),
-        "strategies": available(workspace.strategies),
-        "profiles": sorted(models.profiles, key=lambda name: name != models.default),
+        "strategies": strategies,
+        "profiles": profiles,
+        "why": why,
         "events": lines,
         "now": datetime.now(UTC).isoformat(timespec="seconds"),
     }

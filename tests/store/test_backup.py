@@ -90,6 +90,9 @@ def test_what_is_torn_or_foreign_is_refused_and_the_store_stays(
         restore(whole, tmp_path / "other.db", tmp_path / "kept")
     with pytest.raises(UsageError, match="already"):
         back_up(place, whole)
+    with pytest.raises(UsageError, match="no such folder"):
+        back_up(place, tmp_path / "bakcups" / "b.sqlite")
+    assert not (tmp_path / "bakcups").exists()
     assert not (tmp_path / "kept").exists()
 
 

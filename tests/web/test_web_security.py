@@ -200,6 +200,25 @@ def test_a_link_from_elsewhere_lands_on_a_page_that_asks_again(site: Site) -> No
         assert ask(site, "POST", f"/login?to={to}", f"token={token}")[1]["location"] == "/"
 
 
+def test_the_overview_says_what_waits_and_until_when_and_errors_name_places_on_the_pages(site: Site) -> None:
+    ann = enter(site, site.token("ann", "approve"))
+    assert "for approval" not in ask(site, "GET", "/", cookie=ann["cookie"])[2]
+    site.ask("SPY")
+    page = ask(site, "GET", "/", cookie=ann["cookie"])[2]
+    assert '<a href="/approvals">1 trade of run waits for approval</a>, until <time' in page
+    assert "2024-06-04 09:27</time>, New York time" in page
+    site.ask("QQQ")
+    page = ask(site, "GET", "/", cookie=ann["cookie"])[2]
+    assert '<a href="/approvals">2 trades of run wait for approval</a>, the first until <time' in page
+    refusals = {"action": "reject"}, {"action": "approve", "id": "nothing"}
+    for wrong, said in zip(refusals, ("type a reason", "the page of approvals lists them"), strict=True):
+        given = {"answers": [{**approve()["answers"][0], **wrong}]}
+        (told,) = json.loads(ask(site, "POST", "/approvals", given, **ann)[2])["results"]
+        assert said in told["text"]
+    stopped = ask(site, "POST", "/act", {"action": "stop", "run": "run", "typed": "run"}, **ann)
+    assert "sim forward" not in stopped[2]
+
+
 def test_switches_are_thrown_by_who_types_their_name(site: Site) -> None:
     ann = enter(site, site.token("ann", "approve"))
     assert ask(site, "POST", "/act", {"action": "pause", "typed": "yes"}, **ann)[0] == 409
