@@ -46,12 +46,13 @@ def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
         why = str(error)
     lines = [(one.recorded_at, one.event.kind, one.event.account or "", describe(one)) for one in newest]
     waiting: dict[str, list[str]] = {}
-    for trade in read_approvals(store):
+    trades = read_approvals(store)
+    for trade in trades:
         if trade.state == "waiting":
             waiting.setdefault(trade.run, []).append(trade.deadline)
     return {
         "waiting": {run: (len(until), min(until)) for run, until in waiting.items()},
-        "unchecked": find_unchecked(workspace, store),
+        "unchecked": find_unchecked(workspace, store, trades),
         "loops": read_status(workspace, store)[::-1],
         "switches": read_switches(workspace),
         "strategies": strategies,
