@@ -28,6 +28,8 @@ from simulator.llm.providers.offline import Offline
 from simulator.llm.retries import Retry
 from simulator.llm.spending.batch_ledger import BatchLedger, BatchRow
 from simulator.llm.spending.shared_ledger import SharedLedger
+from simulator.report.plan import print_plan
+from simulator.report.renderers.console import Console
 from simulator.runs import batches
 from simulator.runs.plan import make_plan
 from simulator.runs.spec import RunSpec
@@ -112,7 +114,9 @@ def spent(workspace: Path) -> tuple[float, float]:
     return day.day, day.lost
 
 
-def test_a_run_in_batches_is_the_run_asked_singly_at_half_the_price(serve: Serve, workspace: Path, alone: Any) -> None:
+def test_a_run_in_batches_is_the_run_asked_singly_at_half_the_price(
+    serve: Serve, workspace: Path, alone: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     service = serve()
     seat_models(workspace, service.url)
     plan = make_plan(spec(), find_workspace(workspace))
@@ -126,6 +130,11 @@ def test_a_run_in_batches_is_the_run_asked_singly_at_half_the_price(serve: Serve
     assert not list((workspace / "llm_cache" / "batches").iterdir())
     assert plan.batch is not None
     assert (plan.batch.rounds, plan.batch.hours) == (ROUNDS, 24 * ROUNDS)
+    print_plan(plan, Console())
+    said = " ".join(capsys.readouterr().out.split())
+    for price in (f"About ${plan.usd.likely:.2f}", f"about ${plan.batch.usd.likely:.2f}"):
+        assert price in said
+    assert f"in {ROUNDS} rounds of at most 24 h, {24 * ROUNDS} h in all" in said
     again = run(workspace)
     assert (again.facts["digest"], again.runtime["asked"], service.stats()["batches"]) == (
         batched.facts["digest"],
