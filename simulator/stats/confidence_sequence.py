@@ -76,6 +76,7 @@ def confidence_sequence(
     varies = variance > 0.0
     known = np.where(varies, variance, 1.0)
     half = np.sqrt(known * _width(t, square, alpha))
+    # exp overflows beyond 709: at such evidence a larger number says no more.
     exponent = np.minimum(square * (t * mean) ** 2 / (2.0 * spread * known), 700.0)
     e_value = np.where(varies, exp(exponent) / np.sqrt(spread), 1.0)
     return ConfidenceSequence(mean, np.where(varies, half, np.inf), e_value)
@@ -84,6 +85,7 @@ def confidence_sequence(
 def _width(t: Floats, square: float, alpha: float) -> Floats:
     """(n,) squares of half the width for a variance of 1."""
     spread = t * square + 1.0
+    # One by one: numpy's logarithm of arrays differs between processors in the last bit.
     logs = np.array([0.5 * math.log(one) for one in spread.tolist()]) - math.log(alpha)
     return np.asarray(2.0 * spread / (t * t * square) * logs)
 
@@ -94,6 +96,7 @@ def running_variance(series: Floats, lags: int = LAGS) -> Floats:
     Autocovariances are divided by t, the mean is that so far. 0 where nothing varies, within rounding.
     """
     n = series.shape[-1]
+    # Covariances do not depend on the level, and running sums of squares of a high one would cancel to noise.
     x = series - series[..., :1]
     t = np.arange(1.0, n + 1)
     sums = np.cumsum(x, axis=-1)

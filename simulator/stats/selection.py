@@ -142,6 +142,7 @@ def model_confidence_set(
     left, p, highest = list(range(x.shape[1])), np.ones(x.shape[1]), 0.0
     while len(left) > 1:
         reached, worst = test(mean[left], deviation[:, left])
+        # A p never falls from step to step: sets of different `size` would else not lie within each other.
         highest = max(highest, reached)
         if not whole and highest > size:
             p[left] = highest
@@ -193,6 +194,7 @@ def _hansen_scale(x: Floats, block: float) -> Floats:
     centred = x - x.mean(axis=0)
     total = np.mean(centred**2, axis=0)
     for k in range(1, n):
+        # Two values k apart share a block with (1 − q)ᵏ, and so do those n − k apart: blocks run around the end.
         weight = (n - k) / n * math.pow(1.0 - q, k) + k / n * math.pow(1.0 - q, n - k)
         total += 2.0 * weight * np.sum(centred[k:] * centred[:-k], axis=0) / n
     return np.asarray(np.sqrt(total))

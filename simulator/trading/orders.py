@@ -104,6 +104,7 @@ def compile_orders(intent: Intent, origin: Origin, profile: Profile) -> tuple[Ti
         return tuple(_as_it_is(intent, origin, order) for order in intent.orders)
     tickets = [ticket for order in intent.orders for ticket in _steps(intent, origin, order)]
     held = intent.book.positions
+    # What reduces is sent first: the money it brings in may be what the others are paid with.
     first = [one for one in tickets if not one.after and (one.quantity or 0.0) * held.get(one.symbol, 0.0) < 0.0]
     others = [one for one in tickets if one not in first]
     return (*first, *_wait_for_sales(intent.book, first, others))
@@ -201,6 +202,7 @@ def _wait_for_sales(book: Book, first: list[Ticket], others: list[Ticket]) -> It
     gross = sum(abs(shares) * book.marks[symbol] for symbol, shares in book.positions.items())
     power = buying_power(book.equity, gross)
     sales = tuple(one.client_order_id for one in first if one.kind == "market")
+    # Only those that do not fit wait: an entry that has its money should not miss the open for a sale it does not need.
     for ticket in others:
         price = ticket.limit or book.marks[ticket.symbol] * (1.0 + COLLAR)
         need = ticket.notional if ticket.quantity is None else abs(ticket.quantity) * price

@@ -48,7 +48,7 @@ def check_exits(symbol: str, weight: float, exits: Parts, take_profit: float | N
 def parts_of(exits: Parts, take_profit: float | None) -> tuple[Parts, float | None]:
     """Return what leaves before the rest, as shares of what is left, and the take-profit of the rest."""
     parts: list[tuple[float, float]] = []
-    left, total = 1.0, 0.0
+    left, total = 1.0, 0.0  # two sums: thirds taken off 1 do not end at 0, added up they reach `ALL`
     for share, price in exits:
         total += share
         if total >= ALL:

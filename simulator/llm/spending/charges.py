@@ -90,6 +90,8 @@ class Charges:
         name, most = self._name(request), self.prices.estimate(request)[1]
         counted = self.prices.cost(request, prompt_tokens, completion_tokens, cached, written)
         usd = counted if told is None else told
+        # A service may state any number. Beyond belief it would end the run, below 0 refill it: what was set aside is
+        # booked instead. Where no price is known it is believed up to `max_usd`; beyond, the model is asked no more.
         if told is not None and not (is_amount(told) and (not most or told <= BELIEVED * most)):
             usd = max(counted, self._set_aside(request, most))
             self._report(request, "unbelieved", f"told a cost of ${told:,.6g} for one answer, booked are ${usd:,.4f}")
