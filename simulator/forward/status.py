@@ -109,6 +109,12 @@ def find_unchecked(workspace: Workspace, store: Store, trades: Iterable[Approval
     return found
 
 
+def read_health(workspace: Workspace) -> dict[str, tuple[str, float]]:
+    """Return {run: (health, seconds since its last heartbeat)} of every loop, by the heartbeats alone."""
+    now, hearts = datetime.now(UTC), read_heartbeats(workspace)
+    return {one.run: (_health(one, now, hearts), one.age_s(now)) for one in hearts}
+
+
 def _describe(heart: Heartbeat, stored: Sequence[Stored], now: datetime, hearts: Sequence[Heartbeat]) -> Status:
     points = [one.event for one in stored if one.event.kind == "forward.point"]
     opened = [one.event.payload["opening"] for one in stored if "opening" in one.event.payload]

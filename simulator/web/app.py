@@ -61,7 +61,7 @@ class Desk:
 
     def __init__(self, workspace: Workspace, store: Store, known: Addresses, sessions: Sessions) -> None:
         self.workspace, self.store, self.known = workspace, store, known
-        self.sessions, self.limiter, self.feed = sessions, Limiter(), Feed(store)
+        self.sessions, self.limiter, self.feed = sessions, Limiter(), Feed(store, workspace)
         self.following = Counter[str]()
         loader = ChoiceLoader([FileSystemLoader(HERE / "templates"), PrefixLoader({"report": REPORT})])
         self.pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)

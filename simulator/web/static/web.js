@@ -1,15 +1,38 @@
 "use strict";
 const line = document.getElementById("line"), said = document.getElementById("said");
 const csrf = document.querySelector("meta[name=csrf]")?.content ?? "";
-const SHOWN = 200, EVERY = 1000, PRICES = 5000;
-let due = false, stale = false, last = "";
+const SHOWN = 200, EVERY = 1000, PRICES = 5000, SILENT = 25000, PATIENCE = 30000; // milliseconds, but for the first
+const now = () => new Date().toLocaleString("sv-SE"); // 2024-06-03 09:27:00
+const isLive = () => document.querySelector("main[data-live]") !== null;
+const loaded = now();
+let stale = false, streams = false, current = !isLive(), away = "", last = loaded;
 
-// Last known state stays when the line is cut, and is marked.
-const mark = (cut) => {
+// Last known state stays when the line is cut, and is marked with the time at which it was known to hold.
+const isCut = () => Boolean(away) || !streams || !current;
+function mark() {
+  const cut = isCut();
+  if (!cut) last = now();
   line.classList.toggle("cut", cut);
   document.getElementById("content").classList.toggle("cut", cut);
-  line.textContent = cut ? `line cut: as of ${last || "loading"}` : "live";
-};
+  const text = cut ? `${away || "line cut"}: as of ${last}` : !isLive() ? `as of ${loaded}`
+    : stale ? "live; this page has changed meanwhile: finish or clear what you type" : "live";
+  if (line.textContent !== text) line.textContent = text; // it is read out
+}
+
+// An age goes on with the clock, whoever answers.
+const born = new WeakMap();
+const write = (s) => { const [size, unit] = [[86400, "days"], [3600, "h"], [60, "min"], [1, "s"]].find(([size]) => size === 1 || s >= 2 * size); return `${Math.round(s / size)}\u00a0${unit}`; };
+function grow() {
+  for (const one of document.querySelectorAll("[data-age]")) {
+    if (!born.has(one)) born.set(one, Date.now() - 1000 * Number(one.dataset.age));
+    const text = write((Date.now() - born.get(one)) / 1000);
+    if (one.textContent !== text) one.textContent = text;
+  }
+}
+function hearBeats(ages) {
+  for (const one of document.querySelectorAll("[data-beat]")) if (one.dataset.beat in ages) born.set(one, Date.now() - 1000 * ages[one.dataset.beat]);
+  grow();
+}
 
 // What somebody is typing is not taken from under their hands.
 const isBusy = () => [...document.querySelectorAll("main input:not([type=hidden])")].some(
@@ -46,12 +69,17 @@ function placeOf(one) {
 const folds = () => new Map([...document.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
 const unfold = (before) => document.querySelectorAll("details[id]").forEach((one) => { one.open = before.get(one.id) ?? one.open; });
 
-// The page as it is now; undefined where nobody answers.
+function lose() { current = !isLive(); mark(); }
+
+// The page as it is now; undefined where nobody answers, and where the session has ended: the browser leaves for the login.
 async function read() {
-  let page;
-  try { page = await fetch(location.pathname, {headers: {accept: "text/html"}}); } catch { return mark(true); }
-  if (page.redirected || page.status === 401) return location.assign("/login");
-  return new DOMParser().parseFromString(await page.text(), "text/html").querySelector("main");
+  try {
+    const page = await fetch(`${location.pathname}?again=1`, {headers: {accept: "text/html"}, signal: AbortSignal.timeout(PATIENCE)});
+    if (page.redirected) return location.assign(page.url);
+    const text = await page.text();
+    if (page.ok) return new DOMParser().parseFromString(text, "text/html").querySelector("main");
+  } catch { /* as one that says no */ }
+  lose();
 }
 
 // Prices go on under what somebody types, and so does what the rules say of it.
@@ -70,7 +98,7 @@ function freshen(root, chosen) {
 async function preview(form) {
   const {id, version} = form.closest("[data-id]").dataset, changes = changesOf(form);
   let answer, text;
-  try { answer = await fetch(`/approvals/preview?${new URLSearchParams({id, version, ...changes})}`); text = await answer.text(); } catch { return mark(true); }
+  try { answer = await fetch(`/approvals/preview?${new URLSearchParams({id, version, ...changes})}`); text = await answer.text(); } catch { return lose(); }
   if (JSON.stringify(changes) !== JSON.stringify(changesOf(form))) return; // more was typed meanwhile
   if (answer.ok) return freshen(new DOMParser().parseFromString(text, "text/html"), () => true);
   const refused = document.createElement("span");
@@ -87,32 +115,29 @@ document.addEventListener("input", (event) => {
   clearTimeout(typing);
   typing = setTimeout(() => isChanged(form) ? preview(form) : freshenAll(), 150);
 });
-setInterval(() => {
-  if (document.hidden || !document.querySelector("[data-fresh]")) return;
-  freshenAll();
-  for (const form of document.querySelectorAll("[data-answer]")) if (isChanged(form)) preview(form);
-}, PRICES);
 
+let turn = 0, shown = 0;
 async function refresh(force) {
-  const main = document.querySelector("main[data-live]");
-  if (!main) return;
-  if (!force && isBusy()) { stale = true; line.textContent = "live; this page has changed meanwhile: finish or clear what you type"; return; }
-  const fresh = await read();
-  if (!force && isBusy()) { stale = true; return; }
-  const kept = keep(), open = folds(), focus = placeOf(document.activeElement), feed = document.getElementById("feed");
-  if (fresh) {
-    place(fresh);
-    if (feed?.dataset.run) fresh.querySelector("#feed")?.replaceWith(feed); // it is filled by what comes alone
-    main.replaceChildren(...fresh.childNodes);
-    put(kept); unfold(open); stale = false; mark(false);
-    if (focus) document.querySelector(focus)?.focus({preventScroll: true});
-  }
+  if (!force && isBusy() && !isCut()) { stale = true; return mark(); }
+  const mine = turn += 1, fresh = await read();
+  if (!fresh || mine < shown) return; // a later one was quicker
+  if (!isLive()) return mark();
+  shown = mine; current = true; last = now();
+  if (!force && isBusy()) { stale = true; return mark(); }
+  const kept = keep(), open = folds(), focus = placeOf(document.activeElement);
+  place(fresh);
+  document.querySelector("main").replaceChildren(...fresh.childNodes);
+  put(kept); unfold(open); stale = false; mark(); grow();
+  if (focus) document.querySelector(focus)?.focus({preventScroll: true});
 }
 
+let due = false, more = false;
 function refreshSoon() {
+  if (!isLive()) return;
+  more = true;
   if (due) return;
   due = true;
-  setTimeout(() => { due = false; refresh(false); }, EVERY);
+  setTimeout(async () => { more = false; await refresh(false); due = false; if (more) refreshSoon(); }, EVERY);
 }
 for (const left of ["focusout", "pointerout"]) document.addEventListener(left, () => { if (stale) refreshSoon(); });
 
@@ -127,38 +152,51 @@ function show(event) {
 }
 
 // A page that nobody sees leaves its place among the streams to others, and goes on from where it was.
-let source, seen = "", wasCut = false;
+let source, heard = 0, position = "";
 function follow() {
   source?.close();
   if (document.hidden) return;
-  source = new EventSource(`/events?after=${seen}`);
-  source.addEventListener("hello", (message) => { seen = message.lastEventId; mark(false); if (wasCut) refresh(false); wasCut = false; });
-  source.addEventListener("anew", (message) => { seen = message.lastEventId; refresh(false); });
-  source.addEventListener("error", refused);
-  source.addEventListener("message", (message) => {
-    const event = JSON.parse(message.data);
-    last = event.recorded_at; seen = message.lastEventId;
-    show(event);
-    refreshSoon();
+  heard = Date.now();
+  source = new EventSource(position ? `/events?after=${position}` : "/events");
+  const on = (kind, act) => source.addEventListener(kind, (message) => {
+    heard = Date.now(); position = message.lastEventId || position;
+    if (kind !== "away") { streams = true; if (away) { away = ""; current = !isLive(); refresh(false); } }
+    act(message.data); mark();
   });
+  on("hello", () => refresh(false)); // something may have come between the page and its stream
+  on("anew", () => refresh(false));
+  on("beat", (ages) => hearBeats(JSON.parse(ages)));
+  on("away", (why) => { away = why; lose(); });
+  on("message", (event) => { show(JSON.parse(event)); refreshSoon(); });
+  source.addEventListener("error", refused);
 }
 // A browser asks again by itself where nobody answers, not where it was refused: by a proxy, or as one stream too many.
 async function refused() {
-  wasCut = true; mark(true);
+  streams = false; lose();
   if (source.readyState !== EventSource.CLOSED) return;
-  setTimeout(follow, 5 * EVERY);
   const asked = new AbortController();
   try {
     const answer = await fetch("/events", {signal: asked.signal});
-    if ([401, 429].includes(answer.status)) line.textContent = `not live: ${(await answer.text()).trim()}`;
+    if (answer.status === 429) { away = `not live: ${(await answer.text()).trim()}`; mark(); }
   } catch { /* it stays marked as cut */ }
   asked.abort();
 }
-if (csrf) {
-  document.addEventListener("visibilitychange", follow);
-  follow();
-}
 
+// A stream through a dead line is silent, a refused one is closed for good; what could not be read is read again.
+function look() {
+  if (document.hidden) return;
+  if (!source || source.readyState === EventSource.CLOSED || Date.now() - heard > SILENT) { streams = false; lose(); follow(); }
+  if (isCut()) refresh(false);
+  else if (document.querySelector("[data-fresh]")) freshenAll();
+  for (const form of document.querySelectorAll("[data-answer]")) if (isChanged(form)) preview(form);
+}
+if (csrf) {
+  follow();
+  grow();
+  setInterval(look, PRICES);
+  setInterval(grow, EVERY);
+  document.addEventListener("visibilitychange", follow);
+}
 async function send(to, body) {
   try {
     const answer = await fetch(to, {
