@@ -111,13 +111,13 @@ def machine_code(entry: compiled.Entry[Any], given: tuple[Any, ...], symbol: str
 def main() -> None:
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
-    compiled.AHEAD.mkdir(exist_ok=True)
-    for old in compiled.AHEAD.glob("*.so"):
-        old.unlink()
     digests: list[str] = []
     by_library = defaultdict(list)
     for symbol, (entry, given) in recorded().items():
         by_library[entry.library].append((symbol, machine_code(entry, given, symbol)))
+    compiled.AHEAD.mkdir(exist_ok=True)
+    for old in compiled.AHEAD.glob("*.so"):
+        old.unlink()
     for library, codes in by_library.items():
         with tempfile.TemporaryDirectory() as name:
             link(library, codes, Path(name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -103,3 +104,9 @@ def test_a_damaged_library_is_not_loaded(content: Callable[[bytes], bytes], tmp_
     damaged = tmp_path / "play.so"
     damaged.write_bytes(content(whole))
     assert compiled._open_library(damaged) is None
+
+
+def test_what_compiles_ahead_names_only_what_there_is() -> None:
+    source = (Path(compiled.__file__).parents[1] / "compile_ahead.py").read_text(encoding="utf-8")
+    names = set(re.findall(r"\bcompiled\.(\w+)", source)) - {"py"}
+    assert [name for name in names if not hasattr(compiled, name)] == []

@@ -74,19 +74,28 @@ class Rule(ABC):
     @classmethod
     def of_many(cls, many: Sequence[Mapping[str, Any]]) -> list[Self]:
         """Return ``cls(**parameters)`` for each of `many`; values of the very type of a default pass unchecked."""
-        known, found = cls.parameters(), list[Self]()
-        quick = (
-            cls.__init__ is Rule.__init__ and cls.__setattr__ is object.__setattr__ and cls.__new__ is object.__new__
-        )
-        kinds, common = {name: type(value) for name, value in known.items()}, {"name": cls.name or cls.__name__}
-        for parameters in many:
-            like = quick and all(kinds.get(name) is type(value) for name, value in parameters.items())
-            if like and parameters.get("cadence", known["cadence"]) in CADENCES:
+        quick = cls.__setattr__ is object.__setattr__ and cls.__new__ is object.__new__
+        common, found = {"name": cls.name or cls.__name__, "_exits": NO_EXITS}, list[Self]()
+        for parameters, like in zip(many, cls.like_defaults(many), strict=True):
+            if quick and like:
                 one = cls.__new__(cls)
-                one.__dict__.update(common, _exits=NO_EXITS, **parameters)
+                one.__dict__.update(common, **parameters)
             else:
                 one = cls(**parameters)
             found.append(one)
+        return found
+
+    @classmethod
+    def like_defaults(cls, many: Sequence[Mapping[str, Any]]) -> list[bool]:
+        """Return for each of `many` whether all its values are of the very types of the defaults, and none else."""
+        known, names = cls.parameters(), dict[tuple[Any, ...], bool]()
+        found, plain = list[bool](), cls.__init__ is Rule.__init__
+        for parameters in many:
+            key = (*parameters, *map(type, parameters.values()))
+            like = names.get(key)
+            if like is None:
+                like = names[key] = plain and all(type(known.get(name)) is type(v) for name, v in parameters.items())
+            found.append(like and parameters.get("cadence", known["cadence"]) in CADENCES)
         return found
 
     @abstractmethod
@@ -225,6 +234,12 @@ class Rule(ABC):
 def settings_of(rule: Rule) -> dict[str, Any]:
     """Return {name: value} of all parameters of `rule`, in order of declaration."""
     return {name: getattr(rule, name) for name in rule.parameters()}
+
+
+def settings_of_many(rules: Sequence[Rule]) -> list[dict[str, Any]]:
+    """Return what `settings_of` gives for each of `rules`, which are of one class."""
+    names = list(type(rules[0]).parameters()) if rules else []
+    return [{name: getattr(rule, name) for name in names} for rule in rules]
 
 
 def refuse_other_vector_form(rule: Rule, market: Occasions) -> None:

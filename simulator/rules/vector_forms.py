@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from simulator.market.bars import Floats
-from simulator.rules.base import CADENCES, FORMS_OF_MANY, Rule, settings_of, step_by_step, uniform
+from simulator.rules.base import FORMS_OF_MANY, Rule, settings_of, step_by_step, uniform
 from simulator.rules.crossings import compare_averages
 from simulator.rules.occasions import Occasions
 
@@ -66,7 +66,11 @@ def sma_cross(kind: type[Rule], market: Occasions, given: Given) -> Floats:
 
 def sma_crosses(kind: type[Rule], market: Occasions, many: Sequence[Given]) -> Floats:
     known = kind.parameters()
-    pairs = [_pair(kind, known, given) for given in many]
+    settings = [
+        {**known, **given} if like else _all_parameters(kind, given)
+        for given, like in zip(many, kind.like_defaults(many), strict=True)
+    ]
+    pairs = [(each["fast"], each["slow"]) for each in settings]
     windows = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     # Others than the comparison can take, and read past the sums with, are asked date by date below.
     windows[(windows[:, 0] <= 0) | (windows[:, 0] > windows[:, 1])] = 1, 2**62
@@ -89,14 +93,6 @@ def sma_crosses(kind: type[Rule], market: Occasions, many: Sequence[Given]) -> F
         if not 0 < fast <= slow:
             targets[r] = step_by_step(kind, market, many[r])
     return targets
-
-
-def _pair(kind: type[Rule], known: Given, given: Given) -> tuple[int, int]:
-    """Return the fast and the slow window of a parameter set; those that are like the defaults are not looked at."""
-    plain = kind.__init__ is Rule.__init__ and given.get("cadence", CADENCES[0]) in CADENCES
-    plain = plain and all(type(known.get(name)) is type(value) for name, value in given.items())
-    p = {**known, **given} if plain else _all_parameters(kind, given)
-    return p["fast"], p["slow"]
 
 
 FORMS_OF_MANY[sma_cross] = sma_crosses

@@ -17,7 +17,7 @@ from simulator.market.bars import Floats
 from simulator.replay.kernel.batch import AT_ONCE, MEASURES, Batch, play_many
 from simulator.replay.tape import Tape
 from simulator.rules import Occasions, Rule
-from simulator.rules.base import has_form_of_many, settings_of, weights_by_step
+from simulator.rules.base import has_form_of_many, settings_of, settings_of_many, weights_by_step
 from simulator.studies.desk_tapes import decide_desk
 from simulator.studies.inputs import Member, SweepInputs
 
@@ -51,7 +51,7 @@ def play_chunk(inputs: SweepInputs, first: int, end: int) -> Chunk:
     for one in inputs.members(numbers, settings):
         key = one.place
         if key not in places:
-            places[key] = id(inputs.market(one)), inputs.staged(one).inputs.instants.tobytes()
+            places[key] = inputs.shared(one)
         groups[places[key], one.priced].append(one)
     parts = [_play_or_fail(inputs, alike, failures) for alike in groups.values()]
     order = np.argsort([one.number for alike in groups.values() for one in alike], kind="stable")
@@ -68,8 +68,11 @@ def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
     """Return what the kernel plays for members that trade on the same bars at the same instants, all with stops and
     take-profits or all without."""
     market, instants = inputs.market(alike[0]), inputs.staged(alike[0]).inputs.instants
-    execution, cash = [one.rules.execution for one in alike], [one.cash for one in alike]
-    limits = [one.rules.limits for one in alike]
+    trading = [one.rules for one in alike]
+    if all(one is trading[0] for one in trading):  # as they are unless a setting of theirs is swept
+        trading = trading[:1]
+    execution, limits = [one.execution for one in trading], [one.limits for one in trading]
+    cash = [one.cash for one in alike]
     if decided := [one.tape for one in alike if one.tape is not None]:
         return Batch.of(market, decided, execution, cash, limits)
     if alike[0].desk is not None:  # limits cut the decisions as they were made
@@ -91,7 +94,7 @@ def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
         # Histories differ in length; a form that reads the last bars alone takes the longest, where none has a gap.
         if len(dates) == 1 or (has_form_of_many(kind) and longest.bars.fresh.all()):
             try:
-                weights = kind.weights_for_many(longest, [settings_of(one) for one in rules[first:last]])
+                weights = kind.weights_for_many(longest, settings_of_many(rules[first:last]))
                 scales: Floats = np.array([one.exits.scale for one in part])
                 return weights if (scales == 1.0).all() else weights * scales[:, None, None]
             except Exception:  # one of them fails: that one says why, below

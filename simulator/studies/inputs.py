@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +55,7 @@ MOST_STAGED = 2**28
 it is two and a half times as much."""
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """One member ready to play: its rule, what its council decided, or its desk, which asks nobody here; the rules of
     trading, and what its decisions rest on.
 
@@ -329,6 +329,20 @@ class SweepInputs:
 
     @cached_property
     def _prepared(self) -> dict[Any, PreparedMarket]:
+        return {}
+
+    def shared(self, member: Member) -> tuple[int, bytes]:
+        """Return what members agree in that trade on the same bars at the same instants."""
+        key = (member.history, member.points, member.weekday, member.interest, member.cash)
+        found = self._shared.get(key)
+        if found is None:
+            instants = self.staged(member).inputs.instants
+            digest = hashlib.sha256(instants.tobytes()).digest()
+            found = self._shared[key] = (id(self.market(member)), digest)
+        return found
+
+    @cached_property
+    def _shared(self) -> dict[Any, tuple[int, bytes]]:
         return {}
 
     def occasions(self, member: Member) -> Occasions:

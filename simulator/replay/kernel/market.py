@@ -126,7 +126,8 @@ def _excess_returns(market: PreparedMarket, marks: Floats) -> ExcessReturns:
         moves = np.where(there, (marks + market.arrays.dividend) / np.where(there, before, 1.0) - 1.0, 0.0)
         moves[ends] -= np.where(there[ends], market.free[:, None], 0.0)
         sessions = np.add.reduceat(moves, np.r_[0, ends[:-1] + 1])
-        of_session = sessions[session] * portion[:, None]
+        # Where a bar is a session both are the same numbers: once in memory, which many symbols wait for.
+        of_session = moves if len(ends) == len(bars) else sessions[session] * portion[:, None]
     risky = np.array([symbol != market.cash_instrument for symbol in bars.symbols], dtype=np.int64)
     since, rewards = np.zeros(len(bars.symbols), dtype=np.int64), np.zeros(len(bars.symbols))
     if len(marks):

@@ -147,7 +147,7 @@ def measure(x: ExcessReturns, s: KernelState, c: Curves, r: int) -> None:
     sessions = 0
     before = peak = trough = s.rules.cash
     total = squares = raw = raw_squares = exposure = worst = 0.0
-    share = 1.0 / before
+    share, deepest = 1.0 / before, 1.0
     for t in range(len(equity)):
         free = x.free[t]
         if np.isnan(free):
@@ -168,8 +168,10 @@ def measure(x: ExcessReturns, s: KernelState, c: Curves, r: int) -> None:
         if by_session:
             c.beyond[r, sessions] = excess - c.beyond[r, sessions]
         before = worth
-        if worth > peak:  # the deepest loss below a peak is known at the next one: dividing takes long
-            worst = min(worst, trough / peak - 1.0)
+        if worth > peak:  # the deepest loss below a peak is known at the next one
+            if trough < deepest * peak:  # dividing takes long: only where it may be the deepest
+                worst = min(worst, trough / peak - 1.0)
+                deepest = (1.0 + worst) * (1.0 + 1e-12)
             peak = trough = worth
         trough = min(trough, worth)
         sessions += 1

@@ -23,6 +23,9 @@ the part of its positions that must be its own where there is debt, so that it s
 ROUNDING = 1e-9
 """Part of equity that a change of position is off by at most, however it is worked out; far more than it is."""
 
+AT_ONCE = 16
+"""Weights that are compared without a look at each."""
+
 AHEAD = 32
 """Bars that equity is worked out for before decisions that repeat are looked at."""
 
@@ -94,7 +97,15 @@ def same_until(targets: Targets, k: int, last: int) -> int:
     for n in range(len(same)):
         if np.isnan(same[n]):
             return k
-    for j in range(len(weights)):
+    # Of few symbols many decisions at once; which of them differs is looked for after that.
+    block, first, differ = AT_ONCE // len(same), 0, 0
+    while block > 0 and differ == 0 and first + block <= len(weights):
+        for n in range(len(same)):
+            column, usual = weights[first : first + block, n], same[n]
+            for j in range(len(column)):
+                differ += int(column[j] != usual)
+        first += block if differ == 0 else 0
+    for j in range(first, len(weights)):
         for n in range(len(same)):
             if weights[j, n] != same[n]:
                 return k + j
@@ -118,15 +129,22 @@ def _asks_for_others(targets: Targets, s: KernelState, k: int) -> bool:
 
 
 @inner
-def _is_idle(m: MarketArrays, targets: Targets, s: KernelState, k: int, t: int, equity: float) -> bool:
-    """Return True where decision k, the same as the one before, surely asks for no order of what is held at bar t."""
-    least = least_worth(s.rules, equity) - ROUNDING * equity
+def _idle_until(m: MarketArrays, targets: Targets, s: KernelState, equity: Floats, k: int, last: int) -> int:
+    """Return the first decision from k on, before `last`, all of which are the same as the one before them, that may
+    ask for an order of what is held."""
+    due = targets.due[k - s.rules.shift : last - s.rules.shift]
     for i in range(s.account[0].active):
         n = s.active[i]
-        weight, held = _asked(targets, s, k, n), s.positions[n].held
-        if not (weight > 0.0 and held > 0.0 and abs(weight * equity - held * m.marks[n, t - 1]) < least):
-            return False
-    return True
+        weight, held, marks = _asked(targets, s, k, n), s.positions[n].held, m.marks[n]
+        if not (weight > 0.0 and held > 0.0):
+            return k
+        for j in range(len(due)):
+            worth = equity[due[j] - 1]
+            least = least_worth(s.rules, worth) - ROUNDING * worth
+            if not abs(weight * worth - held * marks[due[j] - 1]) < least:
+                due = due[:j]
+                break
+    return k + len(due)
 
 
 @inner
@@ -150,12 +168,13 @@ def coast(
         stop = min(end, t + AHEAD) if k < same else end
         calm = _add_up(m, s, c, equity, t, stop)
         busy, stop = calm < stop, calm
-        while k < same and due[k - shift] <= min(stop, end - 1):
-            u = due[k - shift]
-            if others or not _is_idle(m, targets, s, k, u, equity[u - 1]):
-                stop, busy = u, True
-                break
-            k += 1
+        last = k
+        while last < same and due[last - shift] <= min(stop, end - 1):
+            last += 1
+        if last > k:
+            k = k if others else _idle_until(m, targets, s, equity, k, last)
+            if k < last:
+                stop, busy = due[k - shift], True
         _pass_bars(m, x, s, c, equity, t, stop)
         t = stop
     return t, k
