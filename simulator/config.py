@@ -48,7 +48,6 @@ SEXAGESIMAL = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?")
 LARGEST, DEEPEST, MOST_VALUES = 1_000_000, 50, 100_000
 """Bytes, levels and values of a YAML file: far more than one written by hand, far less than what takes a second."""
 
-
 LONGEST = 4_000
 """Characters of a number that Python reads."""
 
@@ -348,14 +347,32 @@ Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday"]
 WEEKDAYS: tuple[str, ...] = get_args(Weekday)
 
 
+def check_clock(given: Any) -> Any:
+    """Return `given`, a time as ``09:30``: a number would be seconds, a zone is never heeded. Raises ValueError."""
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9](:00)?", str(given)):
+        raise ValueError('give a New York time as "09:30"')
+    return given
+
+
+def refuse_twice(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return `given`. Raises ValueError for what stands in it twice."""
+    if twice := [one for n, one in enumerate(given) if one in given[:n]]:
+        raise ValueError(f"{twice[0]} stands there twice")
+    return given
+
+
+Clock = Annotated[time, BeforeValidator(check_clock)]
+Clocks = Annotated[tuple[Clock, ...], AfterValidator(refuse_twice)]
+
+
 class Schedule(Section):
-    decision_time: time = time(8, 0)
+    decision_time: Clock = time(8, 0)
     """New York time of a decision on its session."""
     cadence: Literal["once", "daily", "weekly", "monthly"] | None = None
     """Overrides the strategy's own cadence."""
     weekday: Weekday = "monday"
     """Of weekly decisions. A holiday or an early close moves a weekly or monthly decision to the next whole session."""
-    checkpoints: tuple[time, ...] = (time(9, 0), time(12, 0), time(14, 0), time(15, 50))
+    checkpoints: Clocks = (time(9, 0), time(12, 0), time(14, 0), time(15, 50))
     """New York times at which a strategy that has checkpoints looks again at what it holds."""
 
 
@@ -383,7 +400,6 @@ CONFIG_FILES: dict[str, type[Section]] = {
     "costs": Costs,
     "schedule": Schedule,
 }
-
 
 SETTABLE = ("risk", "costs", "schedule", "accounts")
 """Files of ``config/`` whose keys a run may override, as in ``--set costs.slippage_bps=5``."""

@@ -25,10 +25,10 @@ def split_names(value: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in (value or "").split(",") if name.strip()))
 
 
-def parse_symbols(_ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
-    """Return the symbols typed, in capitals. Raises BadParameter where an option with a default names none."""
+def parse_symbols(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Return the symbols typed, in capitals. Raises BadParameter where something was typed that names none."""
     symbols = split_names((value or "").upper())
-    if not symbols and isinstance(param.default, str):
+    if not symbols and value is not None:
         raise click.BadParameter("name at least one symbol, e.g. SPY,QQQ")
     return symbols
 

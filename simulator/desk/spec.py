@@ -7,29 +7,46 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from simulator.config import Assets, Section, read_yaml
+from simulator.config import Assets, Clocks, Section, check_clock, read_yaml, refuse_twice
 from simulator.desk.formulas import Caps, Exits, Filters, Limits
-from simulator.errors import UsageError, did_you_mean
+from simulator.errors import ConfigError, UsageError, did_you_mean
 from simulator.files import read_bytes
 
-At = Annotated[time | None, BeforeValidator(lambda given: None if given is False or given == "off" else given)]
+OFF = (False, "off")  # YAML 1.1 reads `off` as false
+At = Annotated[time | None, BeforeValidator(lambda given: None if given in (*OFF, None) else check_clock(given))]
 """New York time of a point; ``off`` leaves it out."""
 
 
 class Times(Section):
-    """Points of a session. Those from 13:00 on keep their distance from an early close."""
+    """Points of a session, in this order. Those from 13:00 on keep their distance from an early close."""
 
     pre_market: At = time(6, 30)
     open: At = time(9, 30)
-    monitor: tuple[time, ...] = (time(10), time(11), time(14))
+    monitor: Annotated[Clocks, BeforeValidator(lambda given: () if given in OFF else given)] = (
+        time(10),
+        time(11),
+        time(14),
+    )
     review: At = time(16)
     week: At = time(16, 5)
     """On the last session of the week."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Times:
+        watched = [("monitor", at) for at in sorted(self.monitor)]
+        named = [("pre_market", self.pre_market), ("open", self.open), *watched]
+        named += [("review", self.review), ("week", self.week)]
+        held = [(name, at) for name, at in named if at is not None]
+        for (before, first), (after, second) in pairwise(held):
+            if first > second or (first == second and before == "pre_market"):
+                raise ValueError(f"{before} at {first:%H:%M} is not before {after} at {second:%H:%M}")
+        return self
 
 
 class DeskSpec(Section):
@@ -54,7 +71,7 @@ class HouseRules(Section):
     """The keys of `config/desk.yaml`."""
 
     schedule: Times = Times()
-    alternatives: tuple[str, ...] = ()
+    alternatives: Annotated[tuple[str, ...], AfterValidator(refuse_twice)] = ()
     """Strategies that the weekly review holds poor performers against."""
 
 
@@ -101,7 +118,16 @@ def load_definition(path: Path, config: Path, parameters: Mapping[str, object] |
     assets = config / "assets.yaml"
     sectors = sectors_of(read_yaml(assets, Assets)) if assets.is_file() else {}
     files["sectors of config/assets.yaml"] = hashlib.sha256(json.dumps(sectors, sort_keys=True).encode()).hexdigest()
+    _check_alternatives(house, config)
     return DeskDefinition(path.parent.name, path.parent, spec, house, sectors, files).override(parameters or {})
+
+
+def _check_alternatives(house: HouseRules, config: Path) -> None:
+    """Raise ConfigError for an alternative that is no rule of the workspace: within a replay rules alone are played."""
+    rules = [file.stem for file in sorted((config.parent / "strategies").glob("*.py"))]
+    if wrong := [name for name in house.alternatives if rules and name not in rules]:
+        found = f'alternatives: "{wrong[0]}" is no rule of strategies/{did_you_mean(wrong[0], rules)}'
+        raise ConfigError(found, where=str(config / "desk.yaml"), mend=f"there are {', '.join(rules)}")
 
 
 def sectors_of(assets: Assets) -> Mapping[str, str]:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from simulator.config import WEEKDAYS, Config
-from simulator.errors import DataError
+from simulator.errors import DataError, did_you_mean
 from simulator.market import calendar
 from simulator.market.adjust import IN_OTHER_SHARES
 from simulator.market.bars import Bars
 from simulator.market.events import load_events
-from simulator.market.load import load_bars
+from simulator.market.load import available, load_bars
 from simulator.market.news import load_news
 from simulator.market.quality import UNADJUSTED
 from simulator.replay.inputs import ReplayInputs
@@ -83,6 +83,25 @@ def refuse_splits(strategy: Strategy[Any], loaded: LoadedInputs) -> None:
     if isinstance(strategy, Desk) and strategy.definition.spec.as_traded:
         mend = "leave as_traded out on bars adjusted for it, or choose dates on one side of it"
         raise DataError(f"as_traded cannot work across a split: {jump}", mend=mend)
+
+
+def check_benchmark(strategy: Strategy[Any], loaded: LoadedInputs, workspace: Workspace) -> LoadedInputs:
+    """Return `loaded`, with a note where a desk has no bars of what it measures strength against. Raises DataError
+    where there are none in the workspace either."""
+    from simulator.desk.strategy import Desk
+
+    if not isinstance(strategy, Desk):
+        return loaded
+    name, inputs = strategy.definition.spec.benchmark, loaded.inputs
+    if name in inputs.bars.symbols or name in inputs.context.symbols:
+        return loaded
+    if name not in (files := available(workspace.bar_folders)):
+        raise DataError(
+            f'no bars of the benchmark "{name}"{did_you_mean(name, files)}',
+            mend="state another `benchmark` in its strategy.yaml",
+        )
+    note = f"{name}, the benchmark, is not among the symbols: none counts as ahead of it"
+    return replace(loaded, notes=(*loaded.notes, note))
 
 
 def schedule_again(loaded: LoadedInputs, points: Sequence[Point], config: Config) -> LoadedInputs:
