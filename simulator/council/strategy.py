@@ -46,12 +46,12 @@ from simulator.council.stages.execution import propose
 from simulator.council.stages.shortlist import ShortlistStage
 from simulator.council.thesis import new_york
 from simulator.council.vote import VOTE
-from simulator.council.write_record import evidence, member_evidence, minutes
+from simulator.council.write_record import evidence, member_evidence, minutes, stage_minutes
 from simulator.errors import ConfigError, UsageError, did_you_mean
 from simulator.llm.registry import seat_of
 from simulator.market.bars import Snapshot
 from simulator.trading.model import Book, Cadence, Decision, Target
-from simulator.trading.strategy import Reads
+from simulator.trading.strategy import FOLLOWER, Reads
 
 
 class Council:
@@ -191,7 +191,11 @@ class Council:
         if shortlist is not None and self.spec.screener is not None:
             context = self.open(snapshot, select_facts(self._facts_of(snapshot, snapshot.symbols), SCREENED))
             shortlist = await ShortlistStage(shortlist, snapshot).screen(context, self.setup)
-        return await run_stages(stages, self.open(snapshot, shortlist=shortlist), self.setup)
+        return await run_stages(stages, self.open(snapshot, shortlist=shortlist), self.setup, self._tell)
+
+    def _tell(self, stage: str, context: PipelineContext) -> None:
+        if (follower := FOLLOWER.get()) is not None:
+            follower(stage, stage_minutes(stage, context, self.setup))
 
     def narrow(self, snapshot: Snapshot) -> Snapshot:
         """`snapshot` with the symbols that a rule puts on the shortlist alone: volumes rank them, and a market that is

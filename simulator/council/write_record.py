@@ -72,6 +72,21 @@ def minutes(context: PipelineContext, setup: Setup) -> MeetingRecord:
     return record
 
 
+STAGES = {
+    "research": ("research",),
+    "pitch": ("pitches",),
+    "review": ("reviews", "labels", "scores"),
+    "chairman": ("chairman", "labels"),
+}
+"""Parts of the minutes that a stage brings."""
+
+
+def stage_minutes(stage: str, context: PipelineContext, setup: Setup) -> Mapping[str, object]:
+    """Return what `stage`, which is over, brings to the minutes: together those of all stages are what was said."""
+    names = ("kind", "no_decision", "seats", *STAGES.get(stage, ()))
+    return {name: part for name, part in minutes(context, setup).items() if name in names}
+
+
 def shortlist_row(shortlist: Shortlist) -> ShortlistRow:
     """Return the list a meeting was about as JSON; ``answer`` where a model made it."""
     row: ShortlistRow = {

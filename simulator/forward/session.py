@@ -31,6 +31,7 @@ from simulator.forward.programs import Program, last_program, say_change
 from simulator.forward.protocols import Clock, Feed, Known
 from simulator.forward.quotes import with_fresh_quotes
 from simulator.forward.settings import Forward
+from simulator.forward.stages import record_stages
 from simulator.forward.staging import Staging
 from simulator.forward.trader import Trader
 from simulator.forward.watch import StoppedError, Watch, without_entries
@@ -466,7 +467,9 @@ class Session:
         known = await self._await_bars(at)
         deciding = strategy_at(self.strategy, name)
         silent = deciding.reads == "nothing"
-        opinion = None if silent else await self._looking(deciding.opine(known.snapshot, self._read_by(deciding, at)))
+        before = self._read_by(deciding, at)
+        with record_stages(partial(self._record, "forward.stage", at, None), name):
+            opinion = None if silent else await self._looking(deciding.opine(known.snapshot, before))
         written = deciding.minutes(opinion) if isinstance(deciding, KeepsMinutes) else None
         self._held = Deliberation(at, known, opinion, written)
         return self._held

@@ -25,6 +25,7 @@ Kind = Literal[
     "forward.paused",
     "forward.resumed",
     "forward.asked",
+    "forward.stage",
     "forward.point",
     "forward.intent",
     "forward.order",

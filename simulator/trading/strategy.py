@@ -9,7 +9,8 @@ Replay and forward trading ask here for the capabilities of a strategy; nobody l
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import date
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
@@ -104,6 +105,10 @@ class KeepsMinutes(Protocol):
 
     def minutes(self, opinion: Any) -> Mapping[str, Any]:
         """Return the record of an opinion before any account acted on it; JSON-able."""
+
+
+FOLLOWER: ContextVar[Callable[[str, Mapping[str, Any]], None] | None] = ContextVar("FOLLOWER", default=None)
+"""Set by whoever follows an opinion as it forms: called with each stage that is over and its part of the minutes."""
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
 """Timeline of a forward test: what was asked, who said what, what was decided, the newest first.
 
-forward.asked ─► being asked     forward.point ─► minutes of a council     forward.intent ─► record of a desk
+forward.asked, forward.stage ─► being asked     forward.point ─► minutes of a council     forward.intent ─► of a desk
 """
 
 from __future__ import annotations
@@ -18,6 +18,17 @@ from simulator.store.events import Stored
 
 NEWEST = 30
 """Occasions that are shown."""
+NOTHING_SAID: Mapping[str, Any] = {
+    "seats": {},
+    "research": (),
+    "pitches": (),
+    "reviews": (),
+    "chairman": None,
+    "labels": {},
+    "scores": {},
+    "no_decision": None,
+}
+"""Minutes of a meeting before its first stage is over."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +65,15 @@ def read_timeline(stored: Sequence[Stored]) -> list[Occasion]:
     """Return the newest occasions of a test, the newest first."""
     found: dict[str, Occasion] = {}
     desks: dict[str, DeskRecord] = {}
+    said: dict[str, dict[str, Any]] = {}
     for event in (one.event for one in stored):
         at, given = str(event.at), event.payload
         if event.kind == "forward.asked":
-            found[at] = Occasion(at, str(given["name"]), "being asked")
+            found[at], said[at] = Occasion(at, str(given["name"]), "being asked"), dict(NOTHING_SAID)
+        elif event.kind == "forward.stage" and at in said:
+            said[at] |= given["minutes"]
+            over, parts = f"{given['stage']} is over", read_parts({"minutes": said[at]})
+            found[at] = Occasion(at, str(given["name"]), "being asked", (over,), parts)
         elif event.kind == "forward.intent" and not given.get("revision"):
             record = desk_record(given["decision"]["record"])
             if record is not None:
@@ -98,7 +114,8 @@ def _of_meeting(record: MeetingRecord) -> Iterator[Part]:
         for one in record["pitches"]
     ]
     yield Part("Pitches", pitches)
-    yield Part("Reviews", [_write_reviews(record, one["seat"]) for one in record["pitches"]])
+    if record["reviews"]:
+        yield Part("Reviews", [_write_reviews(record, one["seat"]) for one in record["pitches"]])
     if chairman is not None:
         yield Part("Chairman", [_write_words(chairman, models, *_ruling(chairman.get("answer")))])
     if record["no_decision"]:

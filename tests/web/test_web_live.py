@@ -14,6 +14,7 @@ from simulator.runs.spec import RunSpec
 from simulator.store.connection import store_place
 from simulator.store.database import Store
 from simulator.store.events import Event
+from simulator.web.timeline import read_timeline
 from simulator.workspace import Workspace, make_workspace
 from tests.report.conftest import Browser
 from tests.report.test_report_accessible import OPEN_ALL, VIOLATIONS, axe
@@ -74,6 +75,24 @@ def test_the_page_of_a_test_says_who_said_what_and_what_came_of_it(test_site: Si
     assert "Validation" in report
     assert ask(test_site, "GET", "/forward/nothing", **bob)[0] == 404
     assert ask(test_site, "GET", "/forward/nothing/report.html", **bob)[0] == 404
+
+
+def test_each_stage_of_a_meeting_is_on_the_timeline_before_the_next_is_asked(test_site: Site, alone: Browser) -> None:
+    run = run_of(test_site)
+    stored = test_site.store.of_forward(run)
+    stages = [n for n, one in enumerate(stored) if one.event.kind == "forward.stage"]
+    assert [stored[n].event.payload["stage"] for n in stages] == ["research", "pitch", "review", "chairman"]
+    seen = [read_timeline(stored[: n + 1])[0] for n in stages]
+    assert [one.parts[-1].name for one in seen] == ["Research", "Pitches", "Reviews", "Chairman"]
+    assert seen[-1].parts == read_timeline(stored)[-1].parts, "together they are the minutes"
+    assert {one.state for one in seen} == {"being asked"}
+    at = "2024-06-05T09:00:00-04:00"
+    enter(alone, test_site, f"/forward/{run}")
+    test_site.store.append(run, [Event("forward.asked", at, None, {"name": "meeting 09:00", "clock": at})])
+    for n, name in zip(stages, ("Research", "Pitches", "Reviews", "Chairman"), strict=True):
+        test_site.store.append(run, [Event("forward.stage", at, None, stored[n].event.payload)])
+        until(alone, f"document.querySelector('.occasion').textContent.includes({name!r})", 120.0)
+    assert "being asked" in alone.run("document.querySelector('.occasion').innerText")
 
 
 def test_what_happens_comes_to_the_page_and_what_was_unfolded_stays_so(test_site: Site, alone: Browser) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -191,10 +191,13 @@ def traded_symbols(context: PipelineContext) -> tuple[str, ...]:
     return tuple(context.metadata.get("symbols") or context.facts["symbols"])
 
 
-async def run_stages(stages: Sequence[Stage], context: PipelineContext, setup: Setup) -> PipelineContext:
-    """Run `stages` in order, until one of them leaves the meeting without a decision."""
+async def run_stages(
+    stages: Sequence[Stage], context: PipelineContext, setup: Setup, tell: Callable[[str, PipelineContext], None]
+) -> PipelineContext:
+    """Run `stages` in order, until one of them leaves the meeting without a decision; `tell` hears of each."""
     for stage in stages:
         if context.no_decision is not None:
             break
         context = await stage.run(context, setup)
+        tell(stage.name, context)
     return context
