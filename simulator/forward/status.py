@@ -81,6 +81,11 @@ class Status:
         return self.failed / self.requests if self.requests else None
 
     @property
+    def may_hold(self) -> bool:
+        """Return True unless every account is known to be flat."""
+        return any(one.positions or not one.on_record for one in self.accounts.values())
+
+    @property
     def is_sound(self) -> bool:
         """Return True for a loop at work in all its accounts, stopped on purpose, or missed by nobody."""
         return self.health in ("stopped", "given up") or (self.health == "at work" and not self.left_alone)

@@ -5,6 +5,7 @@ A close-all alone is carried out here where no loop is at work, and this process
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from simulator.workspace import Workspace
 
 RUN = "web"
 """Where acts stand in the store that belong to no approval."""
-ACTIONS = ("pause", "resume", "stop", "kill switch", "close-all", "start")
+RELEASE = "release kill switch"
+ACTIONS = ("pause", "resume", "stop", "kill switch", "close-all", "start", RELEASE)
 MOST_TEXT = 300
 MOST = 1e15
 """Of any price or quantity."""
@@ -47,7 +49,7 @@ class Person:
 
 def tell(error: SimError) -> str:
     """Return the line of an error for who reads it on a page: where that has what a command would mend, its name."""
-    text = str(error)
+    text = re.sub("`rm [^`]*` when it is understood", "the overview releases it when it is understood", str(error))
     for command, place in PLACES.items():
         text = text.replace(command, place)
     return text
@@ -93,6 +95,8 @@ def act(workspace: Workspace, store: Store, person: Person, given: Mapping[str, 
 def _do(workspace: Workspace, person: Person, action: str, run: str, given: Mapping[str, Any]) -> str:
     if action == "resume":
         return "entries go on" if reset(workspace, PAUSE) else "entries were not paused"
+    if action == RELEASE:
+        return release(workspace)
     if action == "start":
         return start_test(workspace, given)
     if action == "stop":
@@ -103,6 +107,14 @@ def _do(workspace: Workspace, person: Person, action: str, run: str, given: Mapp
     elif action == "close-all":
         return close(workspace, run, person.name)
     return {"pause": "entries are paused", "stop": f"{run} ends after what it is doing"}.get(action, "switch is thrown")
+
+
+def release(workspace: Workspace) -> str:
+    """Put the kill switch back. Raises UsageError while a loop has not ended: it would go on as if nothing had been."""
+    for one in read_heartbeats(workspace):
+        if one.is_running():
+            raise UsageError(f"{one.run} has not ended yet", mend="wait until the overview shows it stopped")
+    return "the kill switch is released: loops may be started" if reset(workspace, STOP) else "it was not thrown"
 
 
 def close(workspace: Workspace, run: str, by: str) -> str:

@@ -114,6 +114,9 @@ def test_a_test_is_started_outlives_the_pages_and_is_closed_and_ended(
     assert ask(desk, "POST", "/act", {**close, "typed": "close-all"}, **ann)[0] == 409
     bob = enter(desk, desk.token("bob", "read"))
     assert ask(desk, "POST", "/act", {**close, "typed": heart.run}, **bob)[0] == 403
+    release = {"action": "release kill switch", "typed": "release kill switch"}
+    status, _, text = ask(desk, "POST", "/act", release, **ann)
+    assert (status, text.startswith(f"{heart.run} has not ended yet")) == (409, True)
     assert heart.is_running()
     monkeypatch.setattr(forward_accounts, "_open_keys", no_keys)
     come_in(alone, desk, f"/forward/{heart.run}", 390)
@@ -127,6 +130,14 @@ def test_a_test_is_started_outlives_the_pages_and_is_closed_and_ended(
     trail = ask(desk, "GET", "/audit", cookie=bob["cookie"])[2]
     assert "close-all done" in trail
     assert "COUNCIL: QQQ, SPY" in trail
+    alone.run("location.assign('/')")
+    until(alone, "document.querySelector('button[value=\"release kill switch\"]') !== null")
+    tab_to(alone, "[aria-labelledby=switches] [name=typed]")
+    alone.ask("Input.insertText", text="release kill switch")
+    press(alone, "button[value='release kill switch']")
+    until(alone, f"{SAID}.startsWith('the kill switch is released')")
+    assert not (desk.workspace.out / "forward.stop").exists()
+    assert "release kill switch" in ask(desk, "GET", "/audit", cookie=bob["cookie"])[2]
 
 
 def test_the_keyboard_alone_starts_a_test_and_ends_it_by_its_typed_id(

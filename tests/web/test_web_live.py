@@ -69,6 +69,11 @@ def test_the_page_of_a_test_says_who_said_what_and_what_came_of_it(test_site: Si
                  "No verdict before session 60", "Sessions it takes", "Primary account", "heartbeat"):  # fmt: skip
         assert part in page, part
     assert "Close all positions" not in page  # a reader's page has no acts
+    ann = {"cookie": log_in(test_site, test_site.token("ann", "approve"))["cookie"]}
+    for path in (f"/forward/{run}", "/"):
+        acts = ask(test_site, "GET", path, **ann)[2]
+        assert "Close all positions" in acts, "it has ended, and holds positions"
+        assert "End the loop" not in acts
     status, headers, report = ask(test_site, "GET", f"/forward/{run}/report.html", **bob)
     assert status == 200
     assert headers["content-security-policy"].startswith("sandbox allow-scripts")

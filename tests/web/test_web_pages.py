@@ -112,6 +112,33 @@ def test_trades_are_approved_rejected_changed_and_answered_together(site: Site, 
     until(alone, "document.body.innerText.includes('Nothing waits for approval')")
 
 
+def test_one_size_for_all_that_are_selected_stands_in_each_and_is_approved_with_what_else_is_changed(
+    site: Site, alone: Browser
+) -> None:
+    site.ask("SPY", "QQQ", "BIL", room=True)
+    site.beat(101.0)
+    enter(alone, site, width=390)
+    card, rules = "[data-id$={}] ", "document.querySelector('[data-id$={}] .rules').innerText"
+    click(alone, "[data-together] button[value=modify]")
+    until(alone, f"{SAID} === 'no change is typed in what is selected'")
+    type_in(alone, card.format("qqq") + "[name=limit]", "98")
+    click(alone, card.format("qqq") + "[name=together]")
+    type_in(alone, "[data-together] [name=scale]", "0.5")
+    click(alone, card.format("spy") + "[name=together]")
+    for one in ("spy", "qqq"):
+        assert alone.run(f"document.querySelector('{card.format(one)}[name=scale]').value") == "0.5"
+        until(alone, f"{rules.format(one)} === 'As changed it is within its rules.'")
+    assert alone.run(f"document.querySelector('{card.format('bil')}[name=scale]').value") == ""
+    click(alone, "[data-together] button[value=approve]")
+    until(alone, f"{SAID}.startsWith('a change is typed')")
+    click(alone, "[data-together] button[value=modify]")
+    until(alone, f"{SAID} === 'SPY is approved\\nQQQ is approved'")
+    done = {symbol: one.sizes["COUNCIL"] for symbol, one in trades(site).items()}
+    sizes = {symbol: (one.quantity, one.limit) for symbol, one in done.items()}
+    assert sizes == {"SPY": (5.0, 99.0), "QQQ": (5.0, 98.0), "BIL": (10.0, 99.0)}
+    assert trades(site)["BIL"].state == "waiting"
+
+
 def test_the_second_of_two_people_hears_that_it_changed_meanwhile(site: Site, alone: Browser) -> None:
     site.ask("SPY", "QQQ")
     enter(alone, site)

@@ -108,12 +108,19 @@ async function preview(form) {
 async function freshenAll() {
   freshen(await read(), (old) => old.matches("[data-seen]") || !isChanged(old.closest("[data-id]").querySelector("form")));
 }
-let typing;
+const chosenForms = () => [...document.querySelectorAll("[data-answer]")].filter((one) => one.elements.together.checked);
+const typing = new Map();
+function previewSoon(form) {
+  clearTimeout(typing.get(form));
+  typing.set(form, setTimeout(() => { typing.delete(form); if (isChanged(form)) preview(form); else freshenAll(); }, 150));
+}
 document.addEventListener("input", (event) => {
-  const form = event.target.closest("[data-answer]");
-  if (!form || !event.target.matches("[type=number], select")) return;
-  clearTimeout(typing);
-  typing = setTimeout(() => isChanged(form) ? preview(form) : freshenAll(), 150);
+  const form = event.target.closest("[data-answer]"), together = document.querySelector("[data-together]");
+  if (form && event.target.matches("[type=number], select")) previewSoon(form);
+  // One size for all that are selected stands in the field of each, and is held against its rules there.
+  const each = event.target.closest("[data-together]") && event.target.name === "scale" ? chosenForms()
+    : event.target.name === "together" && together.elements.scale.value !== "" ? [form] : [];
+  for (const one of each) { one.elements.scale.value = one.elements.together.checked ? together.elements.scale.value : ""; previewSoon(one); }
 });
 
 let turn = 0, shown = 0;
@@ -237,9 +244,10 @@ document.addEventListener("submit", async (event) => {
     done = await send("/act", {...given, action, ...(given.sessions && {sessions: Number(given.sessions)})});
   } else {
     const chosen = form.matches("[data-answer]") ? [form]
-      : [...document.querySelectorAll("[data-answer]")].filter((one) => one.elements.together.checked);
+      : chosenForms();
     if (action === "approve" && chosen.some(isChanged)) done = {failed: "a change is typed: approve as changed, or clear it"};
-    else done = chosen.length ? await send("/approvals", {answers: chosen.map((one) => answerOf(one, action, reason(form)))})
+    else if (action === "modify" && !form.matches("[data-answer]") && !chosen.some(isChanged)) done = {failed: "no change is typed in what is selected"};
+    else done = chosen.length ? await send("/approvals", {answers: chosen.map((one) => answerOf(one, action === "modify" && chosen.length > 1 && !isChanged(one) ? "approve" : action, reason(form)))})
       : {failed: "select at least one trade"};
   }
   buttons.forEach((one) => { one.disabled = false; });
