@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from itertools import islice
@@ -403,7 +403,7 @@ def read_checked(path: Path, kind: type, mend: str, older: bool = False) -> obje
 
 def _read_lines(path: Path, kind: type, run: RunRecord) -> tuple[object, ...]:
     mend, rows = _again(run), []
-    for number, line in enumerate(_read_text(path, mend).split("\n"), 1):
+    for number, line in enumerate(_split_lines(_read_text(path, mend)), 1):
         if not line.strip():
             continue
         try:
@@ -415,6 +415,15 @@ def _read_lines(path: Path, kind: type, run: RunRecord) -> tuple[object, ...]:
             raise DataError("is not JSON", where=f"{path}:{number}", mend=mend) from None
         rows.append(row)
     return tuple(rows)
+
+
+def _split_lines(text: str) -> Iterator[str]:
+    # One at a time: a list of them would leave holes in memory that nothing of a report fits into.
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 def _read_text(path: Path, mend: str) -> str:
@@ -491,7 +500,8 @@ def _read_rows(path: Path, kind: type[R], mend: str) -> RowTable[R]:
     parsers = [_PARSERS.get(field.name) or _PARSERS.get(str(field.type), str) for field in tabled]
     columns: dict[str, list[object]] = {name: [] for name in names}
     known: list[dict[str, object]] = [{} for _ in names]  # what recurs is read once, and held once
-    lines = csv.reader(_read_text(path, mend).splitlines())
+    text = _read_text(path, mend).removesuffix("\n")
+    lines = csv.reader(line for piece in _split_lines(text) for line in piece.splitlines() or [""])
     try:
         header = next(lines, [])
         at = [header.index(name) for name in names]
