@@ -14,7 +14,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -25,7 +24,8 @@ from simulator.exchange.exchange import Exchange
 from simulator.exchange.faults import BLOCKS, FAULTS, SECONDS, Faults
 from simulator.exchange.orders import Order, Refusal
 from simulator.exchange.prices import Split, traded_prices
-from simulator.market.calendar import NEW_YORK
+from simulator.market.bars import instant
+from simulator.market.calendar import parse_instant
 
 Fields = Mapping[str, object]
 SUBJECTS = {
@@ -56,7 +56,7 @@ def split_symbol(exchange: Exchange, given: Fields) -> None:
 
 
 def _split(exchange: Exchange, given: Fields, at: int) -> Split:
-    told = parse_instant(str(given["told"])) if "told" in given else 0
+    told = instant(parse_instant(str(given["told"]), "told")) if "told" in given else 0
     return Split(_symbol(exchange, given), at, _number(given, "ratio"), told)
 
 
@@ -162,7 +162,7 @@ def _read(entry: str | Fields) -> tuple[int, str, Fields]:
     if isinstance(entry, str):
         return _read_line(entry)
     given = dict(entry)
-    at = parse_instant(str(given.pop("at"))) if "at" in given else 0
+    at = instant(parse_instant(str(given.pop("at")), "at")) if "at" in given else 0
     if len(given) != 1:
         raise UsageError(f"a script's entry named {len(given)} faults", mend='{"at": …, "halt": {"symbol": "SPY"}}')
     ((name, fields),) = given.items()
@@ -177,7 +177,7 @@ def _read_line(line: str) -> tuple[int, str, Fields]:
         raise UsageError(f'"{line}": {error}', mend="write e.g. halt SPY") from None
     at = 0
     if words[:1] == ["at"] and len(words) > 2:
-        at, words = parse_instant(words[1]), words[2:]
+        at, words = instant(parse_instant(words[1], "at")), words[2:]
     if not words:
         raise UsageError(f'"{line}" names no fault', mend="write e.g. halt SPY")
     name, _, value = words[0].partition("=")
@@ -195,18 +195,6 @@ def _check_name(name: str) -> str:
         every = (*FAULTS, *DEEDS)
         raise UsageError(f'no fault "{name}"{did_you_mean(name, every)}', mend=f"one of {', '.join(every)}")
     return name
-
-
-def parse_instant(given: str) -> int:
-    """Return nanoseconds since the epoch of an instant as people write it, New York's where it names no zone.
-
-    Raises UsageError.
-    """
-    try:
-        found = datetime.fromisoformat(given)
-    except ValueError:
-        raise UsageError(f'"{given}" is no instant', mend="write 2024-06-07T08:00Z") from None
-    return round((found if found.tzinfo else found.replace(tzinfo=NEW_YORK)).timestamp()) * 1_000_000_000
 
 
 def _symbol(exchange: Exchange, given: Fields) -> str:
