@@ -126,7 +126,7 @@ def make_study(
     if inputs.of_council and search == "tpe" and (shown := [one.name for one in swept if not is_hidden(one.name)]):
         raise UsageError(f"a tpe search of {shown[0]} asks models batch after batch", mend="take --search grid")
     if study.walk_forward is not None or study.combinatorial is not None:
-        check_splits(study, inputs.kind != "rule")
+        check_splits(study, inputs.kind)
         describe_splits(study, inputs.sessions)
     return study
 

@@ -104,7 +104,7 @@ def choose(series: Series, splits: Sequence[Split]) -> Choices:
     return Choices(members, np.where(best == NO_RATIO, np.nan, best), outside, rank)
 
 
-def check_splits(study: Study, of_council: bool = False) -> None:
+def check_splits(study: Study, kind: str = "rule") -> None:
     """Raise UsageError where the tests of `study` were looked at by its search, or one account could not follow the
     choices."""
     if study.space.search == "tpe" and (study.walk_forward is not None or study.combinatorial is not None):
@@ -114,9 +114,10 @@ def check_splits(study: Study, of_council: bool = False) -> None:
     if study.walk_forward is None or not study.walk_forward.path:
         return
     swept = replace(study.base, parameters={one.name: 0 for one in study.space.parameters})
-    if of_council or swept.overrides:
-        name = "a setting of a council or desk" if of_council else min(swept.overrides)
-        mend = "add path=no for figures by fold alone" + f", or give {name} one value" * (not of_council)
+    dated = kind == "rule"  # other strategies take no setting at a date
+    if swept.overrides or not dated:
+        name = min(swept.overrides) if dated else f"a setting of a {kind}"
+        mend = "add path=no for figures by fold alone" + f", or give {name} one value" * dated
         raise UsageError(
             f"{name} is swept and holds for a whole account, which a walk-forward plays through",
             where="--walk-forward",

@@ -193,6 +193,12 @@ def test_a_setting_no_desk_has_is_told_before_any_work(place: Workspace, sets: d
         sweep_of(place, sets)
 
 
+def test_the_path_of_a_walk_forward_is_refused_to_desks(place: Workspace) -> None:
+    with pytest.raises(UsageError, match="a setting of a desk is swept"):
+        sweep_of(place, {"analysed": "1,2"}, walk_forward="train=5,test=3")
+    assert sweep_of(place, {"analysed": "1,2"}, walk_forward="train=5,test=3,path=no").study.walk_forward
+
+
 def test_conditions_know_the_settings_of_the_desk_and_its_hours_are_its_own(place: Workspace) -> None:
     sets = {"exits.first": "1,2,2.4", "schedule.open": "09:31,09:45"}
     assert len(sweep_of(place, sets, where=("exits.first + 0.3 < exits.second",)).study) == 4
