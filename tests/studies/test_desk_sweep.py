@@ -195,8 +195,9 @@ def test_a_setting_no_desk_has_is_told_before_any_work(place: Workspace, sets: d
 
 def test_the_path_of_a_walk_forward_is_refused_to_desks(place: Workspace) -> None:
     with pytest.raises(UsageError, match="a setting of a desk is swept"):
-        sweep_of(place, {"analysed": "1,2"}, walk_forward="train=5,test=3")
-    assert sweep_of(place, {"analysed": "1,2"}, walk_forward="train=5,test=3,path=no").study.walk_forward
+        sweep_of(place, {"analysed": "1,2"}, last="2024-04-30", walk_forward="train=20,test=10")
+    by_fold = sweep_of(place, {"analysed": "1,2"}, last="2024-04-30", walk_forward="train=20,test=10,path=no")
+    assert by_fold.study.walk_forward is not None
 
 
 def test_conditions_know_the_settings_of_the_desk_and_its_hours_are_its_own(place: Workspace) -> None:
