@@ -33,6 +33,7 @@ from simulator.llm.messages import ChatRequest, Message
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import providers_for, request_for
 from simulator.llm.spending.budget import Budget
+from simulator.llm.spending.charges import Charges
 from simulator.llm.spending.limits import Limits
 from simulator.llm.spending.prices import Prices
 from simulator.llm.spending.shared_ledger import SharedLedger
@@ -118,7 +119,7 @@ def time_year(
     prices = Prices({url: Price(input=1.0, output=4.0)})
     gateway = Gateway(
         AnswerCache(folder),
-        providers_for({"*": seat}, Offline({}, ""), prices.cost),
+        providers_for({"*": seat}, Offline({}, ""), Charges(prices).charge),
         budget=Budget(100.0, max_usd_per_day=1000.0, ledger=ledger),
         estimate_usd=prices.estimate,
         limiter=Limits.for_seats([seat], {url: EndpointLimits(concurrency=concurrency)}, ledger),

@@ -13,7 +13,8 @@ import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from verdict_size import DRIFT, SPREAD, WARM, beyond, coins, dips, garch, informed, noncentral, table, write
+from pages import write_table
+from verdict_size import DRIFT, SPREAD, WARM, beyond, coins, dips, garch, informed, noncentral, table
 
 from simulator.stats.bootstrap import block_length
 from simulator.stats.many import Resampling, compare_many
@@ -140,7 +141,7 @@ def main() -> None:
         sizes(given.sweeps, given.sessions),
     )
     if given.write:
-        write("sweeps", found)
+        write_table("verdict.md", "sweeps", found)
 
 
 if __name__ == "__main__":
