@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from simulator.cli import sim
 from simulator.store.events import Event
 from simulator.web import app
 from tests.report.conftest import Browser
@@ -48,6 +52,19 @@ def test_a_login_follows_on_a_few_pages_and_reads_as_many_as_it_likes(site: Site
         site.store.append("run", [Event("forward.paused", None, None, {"why": "x"})])
         status, _, connection = follow(site, ann)
         connection.close()
+
+
+def test_pages_collect_garbage_as_what_runs_for_months_must(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, seen = gc.get_threshold(), list[tuple[int, int, int]]()
+    monkeypatch.setattr("simulator.web.serve.serve", lambda *_: seen.append(gc.get_threshold()))
+    gc.set_threshold(300_000, 50, 50)  # as of a command that ends with its run
+    try:
+        done = CliRunner().invoke(sim, ["--workspace", str(workspace), "web"], catch_exceptions=False)
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+    assert done.exit_code == 0, done.output
+    assert seen == [(700, 10, 10)]
 
 
 @pytest.mark.medium
