@@ -23,7 +23,7 @@ from mcp.shared.exceptions import MCPError
 import simulator
 from simulator.desk.state import DeskState
 from simulator.desk.tools import load_tools
-from simulator.desk.tools.registry import Answer, Group, Tool
+from simulator.desk.tools.registry import Answer, Group, Tool, brief
 from simulator.errors import SimError
 from simulator.stopping import CHECK
 
@@ -40,6 +40,8 @@ ABOUT: dict[Group, str] = {
 RECORDED = ("run_backtest", "test_parameter_sensitivity")
 """Tools that leave something on record."""
 SECONDS_BETWEEN = 0.25
+LONGEST_ANSWER, LONGEST_ERROR = 1_000_000, 2_000
+"""Characters of an answer, and of why there is none."""
 
 
 def make_server(group: Group, state: Callable[[], DeskState]) -> Server[Any]:
@@ -51,21 +53,31 @@ def make_server(group: Group, state: Callable[[], DeskState]) -> Server[Any]:
 
     async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
         if params.name not in tools:
-            raise MCPError(types.INVALID_PARAMS, f'no tool "{params.name}"; there are {", ".join(tools)}')
+            raise MCPError(types.INVALID_PARAMS, f'no tool "{brief(params.name)}"; there are {", ".join(tools)}')
         tool, given, tell = tools[params.name], params.arguments or {}, ctx.session.report_progress
         with while_connected(ctx.request):
             try:
                 answer = await call_apart(tool, state, given, tell)
             except SimError as error:
-                return types.CallToolResult(content=[types.TextContent(text=str(error))], is_error=True)
-            text = types.TextContent(text=answer.model_dump_json())
-            return types.CallToolResult(content=[text], structured_content=answer.model_dump(mode="json"))
+                return refuse(str(error))
+            text = answer.model_dump_json()
+            if len(text) > LONGEST_ANSWER:
+                return refuse(
+                    f"{tool.name}: the answer has {len(text)} characters, most is {LONGEST_ANSWER}: ask for less"
+                )
+            content = answer.model_dump(mode="json")
+            return types.CallToolResult(content=[types.TextContent(text=text)], structured_content=content)
         raise MCPError(types.INTERNAL_ERROR, "stopped: its client has dropped the connection")
 
     name = f"simulator-{group}"
     return Server(
         name, version=simulator.__version__, instructions=ABOUT[group], on_list_tools=list_tools, on_call_tool=call_tool
     )
+
+
+def refuse(why: str) -> types.CallToolResult:
+    """Return the result of a call that is not answered."""
+    return types.CallToolResult(content=[types.TextContent(text=brief(why, LONGEST_ERROR))], is_error=True)
 
 
 async def call_apart(

@@ -73,6 +73,8 @@ BAD: dict[str, list[tuple[str, dict[str, Any], str]]] = {
         ("get_quote", {}, "symbol"),
         ("get_quote", {"symbol": "NVDAA"}, "NVDA"),
         ("get_quote", {"symbol": 7}, "symbol"),
+        ("get_quote", {"symbol": "N" * 100_000}, "most is 20000"),
+        ("get_quote", {"N" * 10_000: 7, "symbol": "NVDA"}, "…"),
         ("get_historical", {"symbol": "NVDA", "bars": "7"}, "bars"),
         ("get_historical", {"symbol": "NVDA", "bars": 0}, "bars"),
         ("get_historical", {"symbol": "NVDA", "bar": 7}, "bars"),

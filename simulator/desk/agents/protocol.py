@@ -19,15 +19,17 @@ from simulator.desk.agents.answers import R, Turn, turn_of
 from simulator.desk.agents.personas import AgentName, Persona
 from simulator.desk.state import DeskState
 from simulator.desk.tools import load_tools
-from simulator.desk.tools.registry import Tool
+from simulator.desk.tools.registry import LONGEST_ARGUMENTS, Tool, brief, length_of
 from simulator.errors import SimError, did_you_mean
 from simulator.llm.answers import StructuredAnswer, T, schema_of
 from simulator.llm.messages import ChatRequest, Message
 from simulator.llm.registry import request_for, seat_of
 from simulator.market.calendar import NEW_YORK
 
+LONGEST_ERROR = 2_000
 LONGEST_ANSWER = 12_000
-"""Characters of a tool's answer that a question can show; a longer one is asked for again, in less."""
+"""Characters of a tool's answer that a question can show, and of why there is none; a longer answer is asked for
+again, in less."""
 
 _encoder = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False)
 
@@ -175,8 +177,12 @@ async def ask_agent(agents: Agents, asked: Asked[R]) -> Said[R]:
 
 
 def call_tool(tools: Mapping[str, Tool], state: DeskState, turn: Turn) -> ToolRow:
-    """Return the call that `turn` asks for with its answer: the tool's own, or why there is none."""
-    name, arguments = turn.tool or "", turn.arguments or {}
+    """Return the call that `turn` asks for with its answer: the tool's own, or why there is none; neither longer than
+    a question may be that repeats it."""
+    name, arguments = brief(turn.tool or ""), turn.arguments or {}
+    if (length := length_of(arguments)) > LONGEST_ARGUMENTS:
+        error = f"the arguments have {length} characters, most is {LONGEST_ARGUMENTS}"
+        return {"tool": name, "arguments": {}, "answer": {"error": error}}
     tool = tools.get(name)
     if tool is None:
         error = f'no tool "{name}"{did_you_mean(name, tools)}; there are {", ".join(tools)}'
@@ -184,7 +190,7 @@ def call_tool(tools: Mapping[str, Tool], state: DeskState, turn: Turn) -> ToolRo
     try:
         answer: Mapping[str, Any] = rounded(tool.call(state, arguments).model_dump(mode="json"))
     except SimError as failed:
-        answer = {"error": str(failed)}
+        answer = {"error": brief(str(failed), LONGEST_ERROR)}
     length = len(_encoder.encode(answer))
     if length > LONGEST_ANSWER:
         answer = {"error": f"the answer has {length} characters, most is {LONGEST_ANSWER}: ask for less"}

@@ -9,6 +9,7 @@ null, so that they are JSON wherever they go.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
@@ -19,6 +20,21 @@ from simulator.desk.state import DeskState
 from simulator.errors import UsageError, did_you_mean
 
 Group = Literal["market", "position", "risk", "backtest"]
+
+
+LONGEST_ARGUMENTS = 20_000
+"""Characters of a call's arguments as JSON: four times what a sweep of four settings with a hundred values each has."""
+
+
+def length_of(content: object) -> int:
+    """Return the characters of `content` as JSON."""
+    return len(json.dumps(content, ensure_ascii=False, default=str))
+
+
+def brief(text: str, most: int = 200) -> str:
+    """Return `text` in one line of `most` characters: it may come from anybody, and goes to models and terminals."""
+    line = text[:most].replace("\r", " ").replace("\n", " ")
+    return line if len(text) <= most else f"{line[:-1]}…"
 
 
 class Answer(BaseModel):
@@ -43,12 +59,15 @@ class Tool:
     function: Callable[..., Answer]
 
     def call(self, state: DeskState, given: Mapping[str, Any]) -> Answer:
-        """Return the answer to `given`. Raises ToolError naming the argument that is wrong."""
+        """Return the answer to `given`. Raises ToolError naming the argument that is wrong, and for more of them than
+        any question needs."""
+        if (length := length_of(given)) > LONGEST_ARGUMENTS:
+            raise ToolError(f"{self.name}: the arguments have {length} characters", mend=f"most is {LONGEST_ARGUMENTS}")
         try:
             checked = self.arguments.model_validate(dict(given))
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "arguments"
+            where = brief(".".join(str(part) for part in first["loc"])) or "arguments"
             known = tuple(self.arguments.model_fields)
             near = did_you_mean(where, known) if first["type"] == "extra_forbidden" else ""
             raise ToolError(
