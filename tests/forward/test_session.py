@@ -82,6 +82,7 @@ def test_edge_17_a_flip_is_two_orders_the_second_after_the_first_has_filled(mark
 @pytest.mark.fault(
     "disk", "a forward loop is killed at any request", "store and broker are read, no order twice, none lost"
 )
+@pytest.mark.medium
 @pytest.mark.parametrize("count", [1, 8, 13, 24, 33, 40, 57])
 def test_a_session_killed_at_any_request_goes_on_without_a_second_order(
     market: Market, tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch

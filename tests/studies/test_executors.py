@@ -63,10 +63,12 @@ def played(place: Path, executor: Executor | None) -> str:
     return digest(sweep.folder.path)
 
 
+@pytest.mark.medium
 def test_threads_give_the_bytes_of_one(alone: str, tmp_path: Path) -> None:
     assert played(tmp_path, Executor(workers=3)) == alone
 
 
+@pytest.mark.medium
 def test_forgetting_prepared_inputs_changes_no_byte(
     alone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +154,7 @@ def ray_node(*words: str) -> Iterator[subprocess.Popen[bytes]]:
         node.wait()
 
 
+@pytest.mark.medium
 def test_shards_in_any_order_give_the_bytes_of_one_and_the_last_knows_it(alone: str, tmp_path: Path) -> None:
     sweep = make(tmp_path)
     left = []
@@ -183,6 +186,7 @@ def test_executors_are_named_with_their_address() -> None:
         choose_executor("loky=tcp://10.0.0.1:1")
 
 
+@pytest.mark.medium
 @pytest.mark.fault("disk", "a chunk of a sweep is damaged, cut off, of other members, or half there", "played again")
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "series", "no series", "moved"])
 def test_a_damaged_chunk_is_played_again(alone: str, tmp_path: Path, damage: str) -> None:
@@ -214,6 +218,7 @@ def test_a_damaged_chunk_is_played_again(alone: str, tmp_path: Path, damage: str
     assert digest(again.folder.path) == alone
 
 
+@pytest.mark.medium
 @pytest.mark.fault("disk", "members of another study lie in a sweep's folder", "one line; not a byte is written")
 @pytest.mark.parametrize("what", ["a chunk", "the folder"])
 def test_another_study_in_the_folder_is_refused_and_kept(tmp_path: Path, what: str) -> None:
@@ -347,6 +352,7 @@ def test_a_member_that_kills_its_workers_gets_one_line(tmp_path: Path) -> None:
         assert "goes on from here" in str(caught.value)
 
 
+@pytest.mark.medium
 def test_a_member_whose_rule_fails_is_counted_and_does_not_stop_the_others(tmp_path: Path) -> None:
     with workspace_of_slow(tmp_path / "w") as place:
         (place / "strategies" / "slow.py").write_text(
