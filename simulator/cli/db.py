@@ -121,6 +121,7 @@ def restore(workspace: Workspace, file: Path, force: bool) -> None:
     from datetime import UTC, datetime
 
     from simulator.errors import UsageError
+    from simulator.forward.readable import refuse_unreadable
     from simulator.forward.switches import read_heartbeats
     from simulator.store.backup import restore as put_back
     from simulator.store.connection import store_place
@@ -131,7 +132,7 @@ def restore(workspace: Workspace, file: Path, force: bool) -> None:
                 "a loop writes to the store", where=heart.run, mend=f"`sim forward stop {heart.run}` first"
             )
     keep = workspace.registry.with_name(f"sim-before-{datetime.now(UTC):%Y%m%dT%H%M%S}.sqlite") if force else None
-    count = put_back(file, store_place(workspace.registry), keep)
+    count = put_back(file, store_place(workspace.registry), keep, refuse_unreadable)
     say(f"{count:,} events are back, and every table as they have it")
     if keep is not None and keep.exists():
         say(f"the store that was there is kept: {keep}")

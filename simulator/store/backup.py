@@ -13,7 +13,7 @@ import hashlib
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -60,11 +60,14 @@ def back_up(place: Path | str, target: Path) -> int:
     return count
 
 
-def restore(backup: Path, place: Path | str, keep: Path | None = None) -> int:
+def restore(
+    backup: Path, place: Path | str, keep: Path | None = None, check: Callable[[Store], None] = lambda _: None
+) -> int:
     """Put the events of `backup` and the tables they make into the store, in one transaction; returns their number.
 
     An older backup is brought forward first. A store that holds events is replaced where `keep` names a new file, which
-    gets a backup of it. Raises SimError for a torn or foreign file, UsageError without `keep`; the store is as it was
+    gets a backup of it. `check` raises SimError for events that another room cannot read. Raises SimError for a file
+    that is torn or foreign, or has events that no reader understands, UsageError without `keep`; the store is as it was
     then, and after a kill at any moment before the end.
     """
     _check(backup)
@@ -73,8 +76,15 @@ def restore(backup: Path, place: Path | str, keep: Path | None = None) -> int:
         with closing(sqlite3.connect(aside)) as db, db:
             db.execute("DROP TABLE backup")
         with Store(aside) as older:
-            older.upgrade()
-            older.rebuild()
+            try:
+                older.upgrade()
+                older.rebuild()
+                check(older)
+            except SimError as error:
+                raise SimError(error.found, where=str(backup), mend=ANOTHER) from None
+            except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+                what = f"an event of a run cannot be read ({type(error).__name__}: {error})"
+                raise SimError(what, where=str(backup), mend=ANOTHER) from None
         with Store(place) as store:
             now = store.status()
         there = now.rows.get(events.name, 0) if now.revision is not None else 0

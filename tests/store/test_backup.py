@@ -7,15 +7,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simulator.errors import SimError, UsageError
-from simulator.store.backup import back_up, restore
+from simulator.forward.readable import refuse_unreadable
+from simulator.store.backup import _digest, back_up, restore
 from simulator.store.database import Store
-from simulator.store.events import Event
+from simulator.store.events import Event, Kind
 
 from .test_store_kill import WHOLE, shape, start
 
@@ -134,3 +136,36 @@ def test_a_restore_killed_in_the_middle_leaves_the_store_as_it_was(
     restore(tmp_path / "b.sqlite", place, tmp_path / "again.sqlite")
     with Store(place) as store:
         assert len(store.rows("events")) == len(before["events"]) - 1
+
+
+def empty(backup: Path, kind: str) -> None:
+    """Seal a backup anew with nothing in the events of a kind."""
+    with closing(sqlite3.connect(backup)) as db, db:
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {name}")
+        db.execute("UPDATE events SET payload = '{}', packed = NULL WHERE kind = ?", (kind,))
+        db.execute("UPDATE backup SET sha256 = ?", (_digest(db),))
+
+
+@pytest.mark.fault("disk", "a backup with a right seal and events that say nothing", "it is refused in one line")
+@pytest.mark.parametrize(
+    "kind",
+    ["run.recorded", "part.added", "meeting.held", "approval.asked", "approval.given", "forward.intent",
+     "forward.order", "forward.session", "web.acted"],
+)  # fmt: skip
+def test_a_sealed_backup_whose_events_no_reader_understands_is_refused_and_the_store_stays(
+    tmp_path: Path, facts: dict[str, Any], happened: list[Event], kind: Kind
+) -> None:
+    place, backup = tmp_path / "sim.db", tmp_path / "b.sqlite"
+    _filled(place, facts, happened)
+    with Store(place) as store:
+        store.record_parts(facts["run_id"], facts["digest"], {"report.html": "0" * 64})
+        if kind not in {one["kind"] for one in store.rows("events")}:
+            store.append("later", [Event(kind, None, None, {"why": "x", "at": 3})])
+    back_up(place, backup)
+    empty(backup, kind)
+    kept = place.read_bytes()
+    with pytest.raises(SimError) as refused:
+        restore(backup, place, tmp_path / "kept", refuse_unreadable)
+    assert str(refused.value).count("\n") == 0
+    assert place.read_bytes() == kept
