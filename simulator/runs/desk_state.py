@@ -48,7 +48,7 @@ class DeskRequest:
 
     Without `as_of` it is now, of a finished run its last close. Without `symbols` those of the run are there, without a
     run those of config/assets.yaml that have bars, of one frequency. Without a `run` the account is empty but for the
-    cash of config/accounts.yaml. `about` is a symbol whose frequency counts, where there are several.
+    cash of config/accounts.yaml. `about` is a symbol that is there too; its frequency counts, where there are several.
     """
 
     symbols: tuple[str, ...] = ()
@@ -124,7 +124,8 @@ def _symbols(
         traded = dict.fromkeys(fill.symbol for fill in recorded.fills)
         return tuple(dict.fromkeys((*(request.symbols or recorded.symbols), *traded)))
     beside = shown_beside(config)
-    found = request.symbols or tuple(one for one in config.assets.assets if one in files and one not in beside)
+    named = dict.fromkeys((*config.assets.assets, request.about))
+    found = request.symbols or tuple(one for one in named if one in files and one not in beside)
     if not found:
         raise DataError(
             "no symbol of config/assets.yaml has bars", mend="name some with --symbols, or `sim data fetch`"

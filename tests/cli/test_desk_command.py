@@ -133,6 +133,9 @@ def test_half_hours_beside_daily_bars_are_looked_at_apart_and_said(tmp_path: Pat
     said = " ".join(told.stderr.replace("\xa0", " ").split())
     assert "1d bars of 5 symbols are looked at; --symbols takes others: SYN-TECH-1, SYN-HEAL-1 (30min)" in said
     assert call(tmp_path / "house", "desk", "screen", *at).exit_code == 0
+    (own,) = synthetic.fetch(("OWN",), date(2023, 10, 2), date(2024, 3, 15), 7)
+    write_csv(own, tmp_path / "house" / "data" / "OWN.csv", own.source)
+    assert answer(tmp_path / "house", "desk", "analyze", "OWN", *at)["symbol"] == "OWN", "config/assets.yaml or not"
     asked_about = answer(tmp_path / "house", "desk", "analyze", "SYN-TECH-1", *at)
     assert asked_about["prices"]["until"] == "2024-03-15T16:00:00-04:00"
     mixed = str(call(tmp_path / "house", "desk", "screen", *at, "--symbols", "SPY,SYN-TECH-1,QQQ").exception)
