@@ -113,9 +113,9 @@ class SweepInputs:
     """`inputs` with the longest `history` read so far."""
     decided: dict[str, CouncilTape] = field(default_factory=dict)
     """Decisions of the councils by `council_key`, once they were asked (:mod:`simulator.studies.ask_councils`)."""
-    tapes: dict[int, Tape] = field(default_factory=dict)
+    tapes: dict[int, Tape] = field(default_factory=dict, init=False)
     """Decisions of members that are desks, those played last (:mod:`simulator.studies.desk_tapes`)."""
-    heard: list[Progress] = field(default_factory=list)
+    heard: list[Progress] = field(default_factory=list, init=False)
     """Called while a desk is played in this process."""
 
     def __getstate__(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from simulator.evidence.reader import read
 from simulator.llm.cache import AnswerCache
 from simulator.market.bars import moment
 from simulator.market.load import load_bars
+from simulator.notebook.sweep import Objective
 from simulator.studies import desk_tapes
 from simulator.studies.executors import choose_executor
 from simulator.studies.inputs import SweepInputs
@@ -214,6 +215,12 @@ def test_the_desk_s_own_tool_plays_it_as_a_sweep_on_record(place: Workspace, pla
     assert found.id == played.folder.path.name.rpartition("-")[2], "the sweep there is, not another trial"
     assert found.counts
     assert found.sharpe.tolist() == played.folder.table()["sharpe"].tolist()
+
+
+def test_an_objective_of_ones_own_plays_each_setting_it_is_called_with(played: Sweep) -> None:
+    objective = Objective(played.inputs)
+    found = [objective(**{"exits.first": value})["total_return"] for value in (1.6, 1.2, 1.6)]
+    assert found == [played.folder.table()["total_return"][number] for number in (1, 0, 1)]
 
 
 def test_inputs_travel_without_templates_and_without_reading_again(place: Workspace) -> None:
