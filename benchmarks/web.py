@@ -58,9 +58,9 @@ def log_in(port: int, token: str) -> str:
     """Return the cookie of a session."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.request("POST", "/login", f"token={token}", {"origin": f"http://127.0.0.1:{port}"})
-    cookie = connection.getresponse().getheader("set-cookie")
-    assert cookie
-    return cookie.split(";")[0]
+    found = re.search("sim_session=[^;]+", connection.getresponse().getheader("set-cookie") or "")
+    assert found
+    return found[0]
 
 
 def listen(port: int, token: str, ages: list[float], done: threading.Event) -> None:
@@ -69,6 +69,7 @@ def listen(port: int, token: str, ages: list[float], done: threading.Event) -> N
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.request("GET", "/events", headers={"cookie": cookie})
     stream = connection.getresponse()
+    assert stream.status == 200
     while not done.is_set():
         line = stream.readline()
         if found := re.search(rb"sent ([0-9.]+)", line):
