@@ -185,7 +185,7 @@ def test_a_key_that_is_refused_twice_is_asked_no_more(market: Market, monkeypatc
 def test_bars_that_are_none_are_in_one_line(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
     answer(monkeypatch, [(200, body)])
     with pytest.raises(DataError):
-        bars.fetch(["A"], date(2024, 6, 3), date(2024, 6, 4), print, wanted=bars.Wanted(False), pair=("k", "s"))
+        bars.fetch(["A"], date(2024, 6, 3), date(2024, 6, 4), print, wanted=bars.BarsRequest(False), pair=("k", "s"))
 
 
 @pytest.mark.parametrize("resets", ["nan", "inf"])
