@@ -314,7 +314,7 @@ def test_the_splits_of_a_study_are_told_before_it_is_played(workspace: Path, sim
             ("--strategy", "sma_cross", "--set", "costs.slippage_bps=1,2", "--walk-forward", "train=252,test=63"),
             "is swept",
         ),
-        (("--set", "max_trades=1,2", "--walk-forward", "train=252,test=63"), "a setting of a council or desk is swept"),
+        (("--set", "max_trades=1,2", "--walk-forward", "train=252,test=63"), "a setting of a council is swept"),
     ],
 )
 def test_splits_that_cannot_be_are_one_line_before_any_work(
