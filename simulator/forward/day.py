@@ -59,7 +59,8 @@ def day_row(trader: Trader, known: Known, session: date, account: Book | None) -
     free = float(ends[-1]) if len(ends) and not isnan(ends[-1]) else 0.0
     row: dict[str, Any] = {
         "session": str(session), "equity": own.equity, "cash": own.cash, "pnl": own.equity - before,
-        "positions": dict(own.positions), "held": held, "free": free,
+        "positions": dict(own.positions),
+        "marks": {symbol: own.marks[symbol] for symbol in own.positions}, "held": held, "free": free,
         "costs": costs - accrued.borrow - accrued.commission,
         "accruals": asdict(accrued), "accrued": whole.total, "references": references, "unexplained": unexplained,
         "broker_equity": None if account is None else account.equity,

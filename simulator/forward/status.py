@@ -44,6 +44,13 @@ class Standing:
     session: str | None
     positions: Mapping[str, float]
     on_record: bool = True
+    began: float | None = None
+    """Dollars of equity with which the test began."""
+
+    @property
+    def pnl(self) -> float | None:
+        """Dollars won by the last close booked, None before the first."""
+        return None if self.equity is None or self.began is None else self.equity - self.began
 
     @property
     def without_shares(self) -> str:
@@ -170,9 +177,11 @@ def _health(heart: Heartbeat, now: datetime, hearts: Sequence[Heartbeat]) -> str
 def _stand(name: str, number: str, stored: Sequence[Stored]) -> Standing:
     rows = [one.event.payload for one in stored if one.event.kind == "forward.session" and one.event.account == name]
     row = rows[-1] if rows else {}
-    opened = any(name in one.event.payload.get("opening", ()) for one in stored)
+    openings = (one.event.payload["opening"] for one in stored if name in one.event.payload.get("opening", ()))
+    opened: Mapping[str, Any] | None = next((one[name] for one in openings), None)
+    began = None if opened is None else opened.get("equity" if opened.get("positions") else "cash")
     shares = read_positions(name, stored)
-    return Standing(number, row.get("equity"), row.get("cash"), row.get("session"), shares, opened)
+    return Standing(number, row.get("equity"), row.get("cash"), row.get("session"), shares, opened is not None, began)
 
 
 def read_positions(name: str, stored: Sequence[Stored]) -> dict[str, float]:

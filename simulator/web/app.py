@@ -70,6 +70,9 @@ class Desk:
         self.pages.filters["plain"] = lambda value: printable(str(value))
         self.pages.filters["brief"] = lambda at: printable(str(at)[:16].replace("T", " "))
         self.pages.filters["money"] = lambda value: "–" if value is None else f"${value:,.2f}"
+        self.pages.filters["won"] = lambda value: (
+            "–" if value is None else f"{'+' if value > 0 else '−' if value < 0 else ''}${abs(value):,.2f}"
+        )
         self.pages.filters |= {
             "age": age,
             "price": price,

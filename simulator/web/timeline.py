@@ -205,6 +205,16 @@ def _of_desk(record: DeskRecord) -> Iterator[Part]:
 
 
 def _brief(value: Any, longest: int = 600) -> str:
+    return _write(value)[:longest]
+
+
+def _write(value: Any) -> str:
+    """Return what an agent or tool answered as one would read it out; what says nothing is left out."""
     if isinstance(value, Mapping):
-        value = ", ".join(f"{name} {one}" for name, one in value.items())
-    return str(value)[:longest]
+        told = ((str(name).replace("_", " "), _write(one)) for name, one in value.items())
+        return ", ".join(f"{name} {one}" for name, one in told if one)
+    if isinstance(value, list | tuple):
+        return "; ".join(filter(None, map(_write, value)))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else f"{value:,.6g}" if isinstance(value, float) else str(value)

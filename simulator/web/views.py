@@ -23,6 +23,7 @@ from simulator.store.database import Store
 from simulator.store.events import Stored
 from simulator.web.actions import RUN
 from simulator.web.feed import describe
+from simulator.web.holdings import read_book
 from simulator.web.reports import list_reports
 from simulator.web.timeline import read_timeline
 from simulator.workspace import Workspace
@@ -32,7 +33,7 @@ DECIDED = Decided()
 TOLD = 20
 """Newest answers of which it is told what came of their orders."""
 ORDERS = 40
-"""Newest states of orders that are shown of a test."""
+"""Newest orders that are shown of a test."""
 
 
 def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
@@ -44,7 +45,6 @@ def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
         profiles = sorted(models.profiles, key=lambda name: name != models.default)
     except SimError as error:  # nothing can be started then; loops and switches are shown all the same
         why = str(error)
-    lines = [(one.recorded_at, one.event.kind, one.event.account or "", describe(one)) for one in newest]
     waiting: dict[str, list[str]] = {}
     trades = read_approvals(store)
     for trade in trades:
@@ -58,7 +58,7 @@ def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
         "strategies": strategies,
         "profiles": profiles,
         "why": why,
-        "events": lines,
+        "events": _list_events(newest),
         "now": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -88,6 +88,7 @@ def look_at_test(workspace: Workspace, store: Store, run: str) -> dict[str, Any]
     except SimError as error:
         why = error.found
     started = next((one.event.payload for one in stored if one.event.kind == "forward.started"), {})
+    held, orders = read_book(stored)
     return {
         "run": run,
         "loop_": loops[-1] if loops else None,
@@ -95,7 +96,9 @@ def look_at_test(workspace: Workspace, store: Store, run: str) -> dict[str, Any]
         "page": page,
         "why": why,
         "bills": read_bills(stored),
-        "orders": [_order(one) for one in stored if one.event.kind == "forward.order"][::-1][:ORDERS],
+        "held": held,
+        "orders": orders[:ORDERS],
+        "events": _list_events(stored[-NEWEST:][::-1]),
         "occasions": read_timeline(stored),
         "switches": read_switches(workspace),
     }
@@ -107,16 +110,8 @@ def read_bills(stored: Sequence[Stored]) -> dict[str, float]:
     return {name: sum(float(one.get(name, 0.0)) for one in points) for name in ("calls", "failed_calls", "cost_usd")}
 
 
-def _order(stored: Stored) -> dict[str, str]:
-    event, given = stored.event, stored.event.payload
-    filled = f"{given['filled']:g} filled" if given.get("filled") else ""
-    return {
-        "at": str(event.at),
-        "account": event.account or "",
-        "symbol": str(given.get("symbol", "")),
-        "state": str(given["state"]).replace("_", " "),
-        "told": " · ".join(one for one in (filled, str(given.get("why") or "")) if one),
-    }
+def _list_events(newest: Sequence[Stored]) -> list[tuple[str, str, str, str]]:
+    return [(one.recorded_at, one.event.kind, one.event.account or "", describe(one)) for one in newest]
 
 
 def look_at_runs(workspace: Workspace, store: Store) -> dict[str, Any]:

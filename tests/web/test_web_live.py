@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from simulator.forward import payloads
 from simulator.rehearsal.rehearse import Rehearsal, rehearse
 from simulator.runs.spec import RunSpec
 from simulator.store.connection import store_place
 from simulator.store.database import Store
-from simulator.store.events import Event
-from simulator.web.timeline import read_timeline
+from simulator.store.events import Event, Stored
+from simulator.trading.model import BrokerFill
+from simulator.web.holdings import read_book
+from simulator.web.timeline import _brief, read_timeline
 from simulator.workspace import Workspace, make_workspace
 from tests.report.conftest import Browser
 from tests.report.test_report_accessible import OPEN_ALL, VIOLATIONS, axe
@@ -98,6 +101,56 @@ def test_each_stage_of_a_meeting_is_on_the_timeline_before_the_next_is_asked(tes
         test_site.store.append(run, [Event("forward.stage", at, None, stored[n].event.payload)])
         until(alone, f"document.querySelector('.occasion').textContent.includes({name!r})", 120.0)
     assert "being asked" in alone.run("document.querySelector('.occasion').innerText")
+
+
+def test_positions_orders_and_fills_stand_with_their_prices_and_add_up_to_the_account(test_site: Site) -> None:
+    run = run_of(test_site)
+    stored = test_site.store.of_forward(run)
+    held, orders = read_book(stored)
+    account, row = [(one.event.account, one.event.payload) for one in stored if one.event.kind == "forward.session"][-2]
+    mine = [one for one in held if one.account == account]
+    assert {one.symbol: one.shares for one in mine} == row["positions"]
+    assert sum(one.value or 0.0 for one in mine) == pytest.approx(row["equity"] - row["cash"])
+    (opening,) = [one.event.payload["opening"] for one in stored if "opening" in one.event.payload]
+    accrued, began = row["accrued"], opening[account]["cash"]
+    assert sum(one.pnl or 0.0 for one in mine) == pytest.approx(row["equity"] - began - accrued), "nothing was sold"
+    fills = [payloads.read_fill(one.event.payload) for one in stored if one.event.kind == "forward.fill"]
+    assert sum(one.filled * (one.price or 0.0) for one in orders) == pytest.approx(
+        sum(one.quantity * one.price for one in fills)
+    )
+    bob = log_in(test_site, test_site.token("bob", "read"))
+    page = ask(test_site, "GET", f"/forward/{run}", cookie=bob["cookie"])[2]
+    one = mine[0]
+    assert one.average is not None
+    for part in (f"<td>{one.shares:,.10g}</td>", f"{one.average:,.2f}", ">buy ", "forward.fill"):
+        assert part in page, part
+    assert "P&amp;L" in ask(test_site, "GET", "/", cookie=bob["cookie"])[2]
+
+
+def test_a_position_costs_what_was_paid_for_what_is_left_of_it() -> None:
+    def filled(number: int, quantity: float, price: float) -> Stored:
+        fill = BrokerFill(f"f{number}", "mine" if number < 3 else "", "A", number, quantity, price)
+        return Stored(number, "run", "", "t", Event("forward.fill", None, "COUNCIL", payloads.write_fill(fill)))
+
+    opening = {"COUNCIL": {"number": "1", "cash": 1000.0, "positions": {"B": 5.0}}}
+    begun = Stored(0, "run", "", "t", Event("forward.started", None, None, {"opening": opening}))
+    bought, more, sold, turned = (
+        filled(1, 10.0, 100.0),
+        filled(2, 10.0, 110.0),
+        filled(3, -5.0, 90.0),
+        filled(4, -20.0, 80.0),
+    )
+    (a, b), _ = read_book([begun, bought, more, sold])
+    assert (a.shares, a.average, b.shares, b.average) == (15.0, 105.0, 5.0, None), "nobody here paid for B"
+    (a, _), orders = read_book([begun, bought, more, sold, turned])
+    assert (a.shares, a.average) == (-5.0, 80.0)
+    assert ("sell", -20.0, 80.0) in [(one.side, one.quantity, one.price) for one in orders]
+
+
+def test_what_an_agent_answered_reads_as_words() -> None:
+    answer = {"candidates": [{"symbol": "NVDA", "score": 0.123456789}, {"symbol": "AMD"}], "approve": True,
+              "volatility": None, "stop_price": 1234.5}  # fmt: skip
+    assert _brief(answer) == "candidates symbol NVDA, score 0.123457; symbol AMD, approve yes, stop price 1,234.5"
 
 
 def test_what_happens_comes_to_the_page_and_what_was_unfolded_stays_so(test_site: Site, alone: Browser) -> None:
