@@ -40,7 +40,7 @@ def question(url: str, **fields: Any) -> ChatRequest:
 
 
 def put(cache: AnswerCache, request: ChatRequest, mode: Mode = "record") -> tuple[StructuredAnswer[Vote], Gateway]:
-    provider = OpenAICompatible({request.endpoint: Endpoint(timeout_s=0.3)})
+    provider = OpenAICompatible({request.endpoint: Endpoint(timeout_s=1.5)})
     gateway = Gateway(cache, {provider.name: provider}, mode=mode, retry=Retry((0.0, 0.0)))
 
     async def run() -> StructuredAnswer[Vote]:
@@ -56,7 +56,7 @@ PASSING = {
     "429": "429 slow down",
     "502": "502 the model fell over",
     "cut-body": "connection failed",
-    "hang": "no answer within 0.3 s",
+    "hang": "no answer within 1.5 s",
     "empty": "an empty body",
     "503-html": "503 <!DOCTYPE html> <html><head><title>503</title>",
     "529": "529 Overloaded",

@@ -75,7 +75,7 @@ def test_passing_failures_change_nothing_but_the_time_a_run_takes(serve: Serve, 
     expected = run(folder=tmp_path / "good", url=good.url, dates=10)
     faulty = serve("--latency", 0.01, "--price", 100, 400, "--faults", 0.2, "--fault", PASSING, "--seed", 3,
                    "--retry-after", 0.05, *plain)  # fmt: skip
-    found = run(folder=tmp_path / "faulty", url=faulty.url, dates=10, timeout_s=0.5)
+    found = run(folder=tmp_path / "faulty", url=faulty.url, dates=10, timeout_s=2.0)
     stats = faulty.stats()
     assert found["error"] == ""
     assert found["digest"] == expected["digest"]
@@ -95,7 +95,7 @@ def test_with_every_kind_of_fault_a_run_ends_and_keeps_every_answer_it_paid_for(
     serve: Serve, tmp_path: Path, seed: int
 ) -> None:
     service = serve("--latency", 0.01, "--price", 100, 400, "--faults", 0.2, "--seed", seed, "--retry-after", 0.05)
-    found = run(folder=tmp_path, url=service.url, dates=10, timeout_s=1.0, concurrency=16)
+    found = run(folder=tmp_path, url=service.url, dates=10, timeout_s=2.0, concurrency=16)
     stats = service.stats()
     assert found["error"] == ""
     assert stats["twice"] == 0
