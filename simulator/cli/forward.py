@@ -298,22 +298,32 @@ EXCHANGE = click.option("--exchange", "url", metavar="URL", help="The rehearsal 
 
 @forward.command("close-all", short_help="Stop the loop and close every position.")
 @click.argument("run", required=False, shell_complete=complete_loop)
+@click.option("--withdraw", "is_withdrawn", is_flag=True, help="Keep what a close-all has not closed yet.")
 @EXCHANGE
 @AS_JSON
 @click.pass_context
-def close_all(ctx: click.Context, run: str | None, url: str | None, as_json: bool) -> None:
+def close_all(ctx: click.Context, run: str | None, is_withdrawn: bool, url: str | None, as_json: bool) -> None:
     """Throw the kill switch, cancel our orders and close every position of RUN, or of the loop that was last at work.
     The loop does it while it is at work; keys are needed here where none is.
 
     Outside of a session a close fills at the next open, and the exits of the position are withdrawn until then. Orders
     that were entered by hand are left. Repeated, it goes on with what is left to close. Exit code 5 where
-    something could not be ordered; `rm forward.stop` lets loops start again.
+    something could not be ordered; `rm forward.stop` lets loops start again. What is owed then is closed by the next
+    start all the same, first of all, unless --withdraw takes it back.
     """
     from simulator.cli.person import name_person
+    from simulator.forward.closing import withdraw
     from simulator.runs.forward_accounts import close_all as close
     from simulator.runs.forward_accounts import find_registration
+    from simulator.store.database import open_store
 
     registration = find_registration(ctx.obj, run)
+    if is_withdrawn:
+        with open_store(ctx.obj) as store:
+            withdraw(ctx.obj, store, registration.id, name_person(ctx.obj))
+        facts = {"run": registration.id, "accounts": {}, "withdrawn": True}
+        print_result(facts, as_json, lambda _: say(f"the close-all of {registration.id} is withdrawn"))
+        return
     closings = close(registration, ctx.obj, _have_typed, url, name_person(ctx.obj))
 
     def show() -> None:

@@ -1,10 +1,12 @@
 """Close of every position of a test, asked for from outside and carried out by its loop, which has the keys.
 
     a person ──► forward.closing: asked ──► kill switch ──► the loop stands down ──► closes ──► forward.closing: done
-                                                              └── killed before: its next start closes, first of all
+                                                              └── killed before: its next start closes, first of all,
+                                                                  unless a person withdraws it
 
-A request belongs to the throw of the kill switch it came with; a loop that was started since is not meant by it. The
-orders of one closing have the ids of one closing, whoever sends them: repeated, what is left is closed.
+A request stays owed until it is carried out or expressly withdrawn, whatever becomes of the kill switch it came with:
+no loop of its test starts before. The orders of one closing have the ids of one closing, whoever sends them: repeated,
+what is left is closed.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from simulator.errors import BrokerError
+from simulator.errors import BrokerError, UsageError
 from simulator.forward.accounts import Closing, close_all_positions
 from simulator.forward.alpaca import AlpacaAccount
-from simulator.forward.switches import read_switches
+from simulator.forward.switches import read_heartbeats, read_switches
 from simulator.store.database import Store
 from simulator.store.events import Event
 from simulator.workspace import Workspace
@@ -31,20 +33,48 @@ def ask_to_close(store: Store, run: str, by: str, thrown: str) -> None:
     store.append(run, [Event("forward.closing", None, None, {"state": "asked", "by": by, "thrown": thrown})])
 
 
-def read_closing(store: Store, run: str, thrown: str | None) -> Mapping[str, Any] | None:
-    """Return the newest state of the closing of `run` that came with `thrown`; None where none is asked for."""
+def withdraw(workspace: Workspace, store: Store, run: str, by: str) -> None:
+    """Put on record that positions of `run` that were to be closed are kept. Raises UsageError where nothing is owed,
+    or where a loop is at work on it."""
+    closing = read_closing(store, run)
+    if closing is None or not is_owed(closing):
+        raise UsageError(f"no close-all of {run} is owed", mend="`sim forward status` lists the loops")
+    if any(one.run == run and one.is_running() for one in read_heartbeats(workspace)):
+        raise UsageError(f"{run} has not ended yet: it closes", mend="wait until it has")
+    facts = {"state": "withdrawn", "by": by, "thrown": closing["thrown"]}
+    store.append(run, [Event("forward.closing", None, None, facts)])
+
+
+def read_closing(store: Store, run: str, thrown: str | None = None) -> Mapping[str, Any] | None:
+    """Return the newest state of the closing of `run`, or of the one that came with `thrown`; None where none is asked
+    for."""
     newest: Mapping[str, Any] | None = None
     for one in store.of_forward(run, (KIND, "forward.started")):
         if one.event.kind != KIND:
             newest = None  # a loop that was started since trades on
-        elif one.event.payload["thrown"] == thrown and not (newest and one.event.payload["state"] == "asked"):
+        elif thrown in (None, one.event.payload["thrown"]) and not _is_repeated(one.event.payload, newest):
             newest = one.event.payload
     return newest
 
 
+def _is_repeated(closing: Mapping[str, Any], newest: Mapping[str, Any] | None) -> bool:
+    """Return True for a request that was made before: what came of it stands."""
+    if newest is None or closing["state"] != "asked" or newest["state"] == "withdrawn":
+        return False
+    return bool(closing["thrown"] == newest["thrown"])
+
+
+def find_owed(store: Store) -> list[str]:
+    """Return the tests whose positions were to be closed, and are not."""
+    asked = {one.run_id: None for one in store.of_forward(None, (KIND,))}
+    return [run for run in asked if is_owed(read_closing(store, run))]
+
+
 def is_owed(closing: Mapping[str, Any] | None) -> bool:
     """Return True for a closing that is asked for and not done, or not in every position."""
-    return closing is not None and (closing["state"] == "asked" or any(closed for _, closed in read(closing).values()))
+    if closing is None or closing["state"] != "done":
+        return closing is not None and closing["state"] == "asked"
+    return any(failed for _, failed in read(closing).values())
 
 
 def read(closing: Mapping[str, Any]) -> Closed:
@@ -79,11 +109,15 @@ async def close_now(accounts: Mapping[str, AlpacaAccount], run: str, thrown: str
 
 
 async def close_if_owed(accounts: Mapping[str, AlpacaAccount], workspace: Workspace, store: Store, run: str) -> None:
-    """Close what was asked for along with the kill switch, if anything was. Raises BrokerError where a position is
-    left, SimError where the store does not answer."""
+    """Close what was asked for along with the kill switch as it is thrown, if anything was. Raises BrokerError where a
+    position is left, SimError where the store does not answer."""
     thrown = read_switches(workspace).stop
-    if thrown is None or not is_owed(read_closing(store, run, thrown)):
-        return
+    if thrown is not None and is_owed(read_closing(store, run, thrown)):
+        await close_owed(accounts, store, run, thrown)
+
+
+async def close_owed(accounts: Mapping[str, AlpacaAccount], store: Store, run: str, thrown: str) -> None:
+    """Close what was asked for along with `thrown`. Raises as `close_if_owed`."""
     closed = await close_now(accounts, run, thrown)
     record_closed(store, run, thrown, closed)
     if left := [f"{name} {symbol}: {why}" for name, (_, failed) in closed.items() for symbol, why in failed.items()]:

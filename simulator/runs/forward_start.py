@@ -29,7 +29,7 @@ from simulator.errors import BrokerError, UsageError
 from simulator.forward.actions import alpaca_source
 from simulator.forward.alpaca import AlpacaAccount
 from simulator.forward.clock import BrokerClock, ask_broker
-from simulator.forward.closing import close_if_owed, is_owed, read_closing
+from simulator.forward.closing import close_if_owed, close_owed, find_owed, is_owed, read_closing
 from simulator.forward.lock import hold, locks_folder, refuse_shared
 from simulator.forward.market_data import MarketData
 from simulator.forward.mode import Keys, make_rehearsal_keys, open_keys
@@ -91,9 +91,9 @@ def start_forward(
     last session, `echo` a line for each alert. Raises StoppedError where the loop was stopped from outside,
     ConfigError and UsageError for what must be mended first, BrokerError where no broker answers.
     """
-    owed = find_owed(workspace)
-    if not owed:
-        refuse_if_stopped(workspace)
+    with open_store(workspace) as store:
+        if not find_owed(store):
+            refuse_if_stopped(workspace)
     spec = as_traded(test.spec)
     config = override_config(load_config(workspace.config), spec.overrides)
     settings = load_settings(workspace.config, config.accounts.accounts)
@@ -108,8 +108,8 @@ def start_forward(
     made = as_begun(made, workspace.reports)
     locks = hold([f"test {made.id}", *(f"account {one}" for one in numbers.values())], exchange_locks(test.url))
     with locks, open_store(workspace) as store:
-        if made.id in owed:
-            _close_first(made, keys, test.url, settings, workspace, store)
+        if (asked := read_closing(store, made.id)) is not None and is_owed(asked):
+            _close_first(made, keys, test.url, settings, workspace, store, asked["thrown"])
         refuse_if_stopped(workspace)
         if test.url is None:  # accounts of one number at two rehearsal exchanges are two
             refuse_shared(store, made.id, numbers.values())
@@ -126,28 +126,25 @@ def start_forward(
     return loop.run()
 
 
-def find_owed(workspace: Workspace) -> list[str]:
-    """Return the tests whose positions were to be closed along with the kill switch, and are not; none where it is put
-    back. Raises SimError."""
-    if (thrown := read_switches(workspace).stop) is None:
-        return []
-    with open_store(workspace) as store:
-        known = [one.id for one in registrations(workspace.reports)]
-        return [run for run in known if is_owed(read_closing(store, run, thrown))]
-
-
 def _close_first(
-    test: Registration, keys: Mapping[str, Keys], url: str | None, settings: Forward, workspace: Workspace, store: Store
+    test: Registration,
+    keys: Mapping[str, Keys],
+    url: str | None,
+    settings: Forward,
+    workspace: Workspace,
+    store: Store,
+    thrown: str,
 ) -> None:
     """Close what a loop that was killed did not. Raises StoppedError once it is done, BrokerError where it is not."""
     heart = _make_heart(test, settings, url, "stopping")
     beat(workspace, heart)
     try:
         patience = make_patience(settings)
-        with_accounts(keys, test, url, patience, lambda some: close_if_owed(some, workspace, store, test.id))
+        with_accounts(keys, test, url, patience, lambda some: close_owed(some, store, test.id, thrown))
     finally:
         beat(workspace, replace(heart, state="stopped"))
-    raise StoppedError(f"every position was to be closed, and that is ordered; then `rm {STOP}`")
+    then = f"`rm {STOP}`" if read_switches(workspace).stop is not None else "the same words trade on"
+    raise StoppedError(f"every position was to be closed, and that is ordered; then {then}")
 
 
 def _mode_of(settings: Forward, url: str | None) -> str:

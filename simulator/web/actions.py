@@ -13,7 +13,7 @@ from typing import Any
 
 from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import CHANGEABLE, Answer, StaleError, answer_together, read_approvals
-from simulator.forward.closing import list_closed
+from simulator.forward.closing import find_owed, list_closed, withdraw
 from simulator.forward.review import review
 from simulator.forward.switches import PAUSE, STOP, ask_to_stop, read_heartbeats, reset, throw
 from simulator.store.database import Store
@@ -24,7 +24,8 @@ from simulator.workspace import Workspace
 RUN = "web"
 """Where acts stand in the store that belong to no approval."""
 RELEASE = "release kill switch"
-ACTIONS = ("pause", "resume", "stop", "kill switch", "close-all", "start", RELEASE)
+WITHDRAW = "withdraw close-all"
+ACTIONS = ("pause", "resume", "stop", "kill switch", "close-all", "start", RELEASE, WITHDRAW)
 MOST_TEXT = 300
 MOST = 1e15
 """Of any price or quantity."""
@@ -69,7 +70,7 @@ def act(workspace: Workspace, store: Store, person: Person, given: Mapping[str, 
     action, run, typed = (str(given.get(name, "")) for name in ("action", "run", "typed"))
     if action not in ACTIONS:
         raise UsageError(f'no action "{action}"', mend=f"one of {', '.join(ACTIONS)}")
-    due = run if action in ("stop", "close-all") else str(given.get("strategy", "")) if action == "start" else action
+    due = {"start": str(given.get("strategy", "")), "stop": run, "close-all": run, WITHDRAW: run}.get(action, action)
     if not due or typed.strip() != due:
         raise UsageError(f"{action} is confirmed by typing {due or 'the id of its loop'}")
     reason = " ".join(str(given.get("reason", "")).split())[:300]
@@ -85,18 +86,18 @@ def act(workspace: Workspace, store: Store, person: Person, given: Mapping[str, 
             raise
         unrecorded = f"; not on record: {error.found}"
     try:
-        return _do(workspace, person, action, run, given) + unrecorded
+        return _do(workspace, store, person, action, run, given) + unrecorded
     except SimError as error:
         with suppress(SimError):
             record(store, person, f"{action}: refused", run=run, what=error.found[:MOST_TEXT])
         raise
 
 
-def _do(workspace: Workspace, person: Person, action: str, run: str, given: Mapping[str, Any]) -> str:
+def _do(workspace: Workspace, store: Store, person: Person, action: str, run: str, given: Mapping[str, Any]) -> str:
     if action == "resume":
         return "entries go on" if reset(workspace, PAUSE) else "entries were not paused"
     if action == RELEASE:
-        return release(workspace)
+        return release(workspace, store)
     if action == "start":
         return start_test(workspace, given)
     if action == "stop":
@@ -104,17 +105,22 @@ def _do(workspace: Workspace, person: Person, action: str, run: str, given: Mapp
         if not hearts:
             raise UsageError(f"no loop of {run} ever was at work here")
         ask_to_stop(hearts[-1])
-    elif action == "close-all":
+    if action == WITHDRAW:
+        withdraw(workspace, store, run, person.name)
+        return f"the close-all of {run} is withdrawn: its next start trades on with what it holds"
+    if action == "close-all":
         return close(workspace, run, person.name)
     return {"pause": "entries are paused", "stop": f"{run} ends after what it is doing"}.get(action, "switch is thrown")
 
 
-def release(workspace: Workspace) -> str:
+def release(workspace: Workspace, store: Store) -> str:
     """Put the kill switch back. Raises UsageError while a loop has not ended: it would go on as if nothing had been."""
     for one in read_heartbeats(workspace):
         if one.is_running():
             raise UsageError(f"{one.run} has not ended yet", mend="wait until the overview shows it stopped")
-    return "the kill switch is released: loops may be started" if reset(workspace, STOP) else "it was not thrown"
+    owed = find_owed(store)
+    told = "the kill switch is released: loops may be started" if reset(workspace, STOP) else "it was not thrown"
+    return told + "".join(f"; {run} closes every position first: that was asked, and is not done" for run in owed)
 
 
 def close(workspace: Workspace, run: str, by: str) -> str:

@@ -11,7 +11,7 @@ from simulator.config import load_config
 from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import KINDS, read_approvals, read_outcomes
 from simulator.forward.closing import KIND as CLOSING
-from simulator.forward.closing import list_closed
+from simulator.forward.closing import find_owed, list_closed
 from simulator.forward.closing import read as read_closed
 from simulator.forward.review import review
 from simulator.forward.status import find_unchecked, read_status
@@ -54,6 +54,7 @@ def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
         "waiting": {run: (len(until), min(until)) for run, until in waiting.items()},
         "unchecked": find_unchecked(workspace, store, trades),
         "loops": read_status(workspace, store)[::-1],
+        "owed": find_owed(store),
         "switches": read_switches(workspace),
         "strategies": strategies,
         "profiles": profiles,
@@ -92,6 +93,7 @@ def look_at_test(workspace: Workspace, store: Store, run: str) -> dict[str, Any]
     return {
         "run": run,
         "loop_": loops[-1] if loops else None,
+        "owed": find_owed(store),
         "strategy": loops[-1].strategy if loops else str(started.get("strategy", run)),
         "page": page,
         "why": why,

@@ -10,16 +10,24 @@ import pytest
 
 from simulator.errors import ConfigError, UsageError
 from simulator.exchange.server import Served
-from simulator.forward.closing import ask_to_close, close_now, is_owed, read_closing, record_closed
+from simulator.forward.closing import (
+    ask_to_close,
+    close_now,
+    find_owed,
+    is_owed,
+    read_closing,
+    record_closed,
+    withdraw,
+)
 from simulator.forward.mode import make_rehearsal_keys
 from simulator.forward.registration import registrations
 from simulator.forward.requests import Patience
-from simulator.forward.switches import STOP, read_heartbeats, read_switches, reset
+from simulator.forward.switches import STOP, read_heartbeats, read_switches, reset, throw
 from simulator.runs import forward_accounts
-from simulator.runs.forward_start import find_owed, with_accounts
+from simulator.runs.forward_start import with_accounts
 from simulator.store.database import Store
 from simulator.store.events import Event
-from simulator.workspace import find_workspace
+from simulator.workspace import Workspace, find_workspace
 
 from .test_start import STEPS, TEST, TUESDAY, WEDNESDAY, Sim, at, begun, has, pass_day, served, started, wait_for
 
@@ -46,6 +54,11 @@ def holds(served: Served) -> set[str]:
     )
 
 
+def owed(place: Workspace) -> list[str]:
+    with Store(place.registry) as store:
+        return find_owed(store)
+
+
 def no_keys(*_: object) -> object:
     raise ConfigError("ALPACA_PAPER_KEY_COUNCIL is not set")
 
@@ -70,19 +83,22 @@ def test_a_close_all_that_kills_cut_off_is_done_once_by_the_next_start(
         assert "start it again: it closes first" in str(refused.value)
         process.kill()
     assert closes(served) == []
-    assert find_owed(place) == [test.id]
+    assert owed(place) == [test.id]
     assert holds(served) == {"SPY", "QQQ"}
 
     served.advance(at(TUESDAY, "16:25"))  # bars of days fill at their opens
     thrown = read_switches(place).stop
     assert thrown is not None
+    reset(place, STOP)  # what was asked is asked all the same
     keys = {"COUNCIL": make_rehearsal_keys("COUNCIL")}  # as a start that is killed before it puts it on record
     with_accounts(keys, test, served.url, Patience(), lambda some: close_now(some, test.id, thrown))
     done = sim(*words, cwd=workspace)
     assert (done.returncode, done.stderr) == (0, "")
     assert "stopped: every position was to be closed, and that is ordered" in done.stdout
     assert not [one for one in read_heartbeats(place) if one.is_running()]
-    assert find_owed(place) == []
+    assert "the same words trade on" in done.stdout
+    assert owed(place) == []
+    throw(place, STOP, "enough")
     again = sim(*words, cwd=workspace)
     assert (again.returncode, "the kill switch is thrown" in again.stderr) == (2, True)
     served.advance(at(WEDNESDAY, "09:45"))
@@ -131,3 +147,20 @@ def test_a_closing_is_owed_until_it_is_done_everywhere_and_by_no_later_loop(tmp_
         ask_to_close(store, "run", "bob", "again")
         store.append("run", [Event("forward.started", None, None, {})])
         assert not is_owed(read_closing(store, "run", "again")), "a loop that was started since trades on"
+
+
+def test_a_closing_that_is_owed_outlives_its_switch_until_it_is_withdrawn(tmp_path: Path) -> None:
+    place = Workspace(tmp_path, tmp_path)
+    with Store(tmp_path / "sim.db") as store:
+        with pytest.raises(UsageError, match="no close-all of run is owed"):
+            withdraw(place, store, "run", "ann")
+        ask_to_close(store, "run", "ann", "enough")
+        ask_to_close(store, "other", "ann", "enough")
+        record_closed(store, "other", "enough", {"COUNCIL": (["SPY"], {})})
+        assert find_owed(store) == ["run"], "no switch is thrown"
+        withdraw(place, store, "run", "ann")
+        assert find_owed(store) == []
+        ask_to_close(store, "run", "bob", "enough")
+        assert find_owed(store) == ["run"], "asked again"
+        ask_to_close(store, "other", "bob", "another day")
+        assert find_owed(store) == ["run", "other"]

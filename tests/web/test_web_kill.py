@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from simulator.forward.approvals import answer, read_approvals
+from simulator.forward.closing import ask_to_close
 from simulator.forward.staging import Staging
-from simulator.forward.switches import STOP, reset, throw
+from simulator.forward.switches import STOP, give_up, read_heartbeats, reset, throw
 from simulator.forward.watch import StoppedError
 from simulator.store.database import Store
 from tests.forward.conftest import Market, market
@@ -19,6 +20,26 @@ from tests.web.test_web_security import ask, enter
 
 __all__ = ["market"]
 SAID = "the kill switch is thrown: enough"
+
+
+def test_a_released_switch_says_what_is_still_to_be_closed_and_its_id_typed_withdraws_it(site: Site) -> None:
+    ann = enter(site, site.token("ann", "approve"))
+    ask_to_close(site.store, "run", "ann", "enough")
+    throw(site.workspace, STOP, "enough")
+    site.beat(None)
+    withdraw = {"action": "withdraw close-all", "run": "run", "typed": "run"}
+    status, _, text = ask(site, "POST", "/act", withdraw, **ann)
+    assert (status, "run has not ended yet" in text) == (409, True)
+    give_up(site.workspace, read_heartbeats(site.workspace)[0])
+    release = {"action": "release kill switch", "typed": "release kill switch"}
+    status, _, text = ask(site, "POST", "/act", release, **ann)
+    assert (status, "run closes every position first: that was asked, and is not done" in text) == (200, True)
+    assert "Withdraw the close-all" in ask(site, "GET", "/", cookie=ann["cookie"])[2]
+    assert ask(site, "POST", "/act", {**withdraw, "typed": "yes"}, **ann)[0] == 409
+    assert ask(site, "POST", "/act", withdraw, **ann)[0] == 200
+    assert ask(site, "POST", "/act", withdraw, **ann)[0] == 409, "nothing is owed"
+    assert "Withdraw the close-all" not in ask(site, "GET", "/", cookie=ann["cookie"])[2]
+    assert "close-all withdrawn" in ask(site, "GET", "/audit", cookie=ann["cookie"])[2]
 
 
 def test_the_kill_switch_thrown_between_approval_and_order_sends_nothing_and_is_told(
