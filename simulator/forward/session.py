@@ -227,6 +227,7 @@ class Session:
             await trader.reconcile(now, await trader.broker.account(), self._record, self._alert)
 
         if traded:
+            self.staging.read(now)
             await self._each(one)
 
     # ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -501,7 +502,7 @@ class Session:
             first = trader.state.orders - (len(newest.orders) if newest and trader.state.decided_at(when) else 0)
             intent = plan(held.known.snapshot, deciding, book, past, self.rules, told, first, revision)
             why = await self._refuse_entries(trader)
-            intent = without_entries(intent, why) if why else intent
+            intent = self.staging.amend(trader, without_entries(intent, why) if why else intent)
             if self.quotes is None or not intent.orders or self._now() < session_hours(self._now())[0]:
                 return intent
             stale = timedelta(seconds=self._settings()[0].stale_quote_s)

@@ -13,10 +13,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
+from math import fsum
 from typing import Any
 
 from simulator.forward.alerts import Kind as AlertKind
-from simulator.forward.approvals import KINDS, Approval, Staged, approval_id, beside, fold, forbids, write_asked
+from simulator.forward.approvals import (
+    KINDS,
+    LEAST_DOLLARS,
+    Approval,
+    Staged,
+    approval_id,
+    beside,
+    fold,
+    forbids,
+    write_asked,
+)
 from simulator.forward.exposure import Room
 from simulator.forward.quotes import Quotes, QuotesOfWaiting
 from simulator.forward.settings import Forward
@@ -26,7 +37,7 @@ from simulator.market.calendar import NEW_YORK, say_time
 from simulator.store.database import Store
 from simulator.store.events import Event, Stored
 from simulator.trading.cycle import Intent, TradingRules
-from simulator.trading.model import Book
+from simulator.trading.model import Book, Protect
 from simulator.trading.orders import Ticket, compile_orders, session_hours
 from simulator.trading.strategy import Explains, RulesEntries
 
@@ -93,10 +104,22 @@ class Staging:
         return frozenset(key for key, (name, staged) in asked.items() if not self._is_approved(name, trader, staged))
 
     def _is_approved(self, name: str, trader: Trader, staged: Staged) -> bool:
+        due = self._find_due(name, trader, staged)
+        return due is not None and due.terms == staged.terms
+
+    def _find_due(self, name: str, trader: Trader, staged: Staged) -> Staged | None:
+        """Return what is still to be ordered of a trade that was approved in an account, as it was approved: less what
+        has filled since, of size 0 where all has; None where it was not approved there."""
         found = self.known.get(name)
-        if found is None or found.state != "approved":
-            return False
-        return trader.name in found.sizes and found.sizes[trader.name].terms == staged.terms
+        mine = None if found is None or found.state != "approved" else found.sizes.get(trader.name)
+        if found is None or mine is None:
+            return None
+        fills = trader.state.entered(found.symbol)
+        if mine.notional is not None:
+            left = round(mine.notional - fsum(one.quantity * one.price for one in fills), 2)
+            return replace(mine, held=staged.held, notional=left if left >= LEAST_DOLLARS else 0.0)
+        left = round((mine.quantity or 0.0) - fsum(one.quantity for one in fills), 9)
+        return replace(mine, held=staged.held, quantity=left if left * (mine.quantity or 0.0) > 0.0 else 0.0)
 
     def stage(self, trader: Trader, intent: Intent, tickets: Sequence[Ticket]) -> dict[str, tuple[str, Staged]]:
         """Return {client_order_id: (id of the trade, its order as it would be sent)} of what a person is asked for."""
@@ -207,7 +230,10 @@ class Staging:
                 who = f"rejected by {found.by}: {found.reason}" if found.by else found.reason
                 give_up(keys, who)
                 continue
-            mine = found.sizes.get(trader.name)
+            mine = self._find_due(name, trader, staged)
+            if mine is not None and not (mine.quantity or mine.notional):
+                give_up(keys, "what was approved of it has filled")
+                continue
             if mine is not None and found.changes and mine.terms != staged.terms:
                 intent = _change_order(intent, symbol, staged, mine)
                 trader.record_intent(intent, record, approval=found.id, version=found.version)
@@ -223,6 +249,20 @@ class Staging:
             if why := forbids(judged, price, beside(found, trader.name, self.known.values())):
                 give_up(keys, why)
                 tell("order refused", f"{symbol} was approved and not sent: {why}", trader.name)
+
+    def amend(self, trader: Trader, intent: Intent) -> Intent:
+        """Return an intent that is planned anew after some of it has filled, with what a person made of those trades in
+        the place of what was decided: what is left of the size, and stop and target."""
+        decided = _decided_at(intent)
+        for found in self.known.values():
+            mine = found.sizes.get(trader.name)
+            if (found.decided_at, found.state) != (decided, "approved") or not found.changes or mine is None:
+                continue
+            if not trader.state.entered(found.symbol):
+                continue  # `follow` changes it
+            due = self._find_due(found.id, trader, replace(mine, held=intent.book.positions.get(found.symbol, 0.0)))
+            intent = _leave(intent, found.symbol, mine if due is None else due)
+        return intent
 
     def _unsent(self, trader: Trader, intent: Intent) -> dict[str, tuple[str, Staged]]:
         tickets = compile_orders(intent, trader.state.origin, trader.state.profile)
@@ -314,6 +354,21 @@ def _change_order(intent: Intent, symbol: str, staged: Staged, new: Staged) -> I
                 order = replace(order, stop=new.stop, take_profit=new.take_profit, exits=new.parts)
         orders.append(order)
     return replace(intent, orders=tuple(orders))
+
+
+def _leave(intent: Intent, symbol: str, due: Staged) -> Intent:
+    """Return `intent` with what is `due` of a trade as its only order on `symbol`, and its exits on the position."""
+    kind: Any = "limit" if due.limit is not None else "market"
+    rest = {"quantity": due.quantity, "notional": due.notional, "kind": kind, "limit": due.limit}
+    orders = [one for one in intent.orders if one.symbol != symbol]
+    if due.quantity or due.notional:
+        orders += [replace(one, **rest) for one in intent.orders if one.symbol == symbol]
+    brought = due.stop is not None or due.take_profit is not None
+    protects = [
+        Protect(symbol, due.stop, due.take_profit, due.parts) if brought and one.symbol == symbol else one
+        for one in intent.protects
+    ]
+    return replace(intent, orders=tuple(orders), protects=tuple(protects))
 
 
 def _words(trader: Trader, intent: Intent, symbol: str) -> dict[str, Any]:

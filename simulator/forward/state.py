@@ -115,6 +115,14 @@ class State:
         went = self.states.keys() & self._decided.keys() - self.given_up.keys()
         return len({(self._decided[key], self.tickets[key].symbol) for key in went if key in self.tickets})
 
+    def entered(self, symbol: str) -> list[BrokerFill]:
+        """Return the fills by which the newest decision, over all its revisions, opened or enlarged a position."""
+        at = 0 if self.intent is None else instant(self.intent.decision.as_of)
+        own = [one for key, one in self.tickets.items() if one.symbol == symbol and self._decided.get(key) == at]
+        closing = {key for one in own for key in one.after}  # the first step of an order that crosses zero
+        entries = {one.client_order_id for one in own} - closing
+        return [fill for fill in self.booked if fill.client_order_id in entries]
+
     def owns(self, client_order_id: str) -> bool:
         """Return True for an order of this account of the run, its exits and what `sim forward close-all` sent."""
         key = re.sub(r"^exit-(.+)-\d+$", r"\1", client_order_id)

@@ -294,7 +294,7 @@ def test_a_paper_account_is_paid_no_dividend(served: Served) -> None:
 
 def test_faults_that_make_no_sense_are_refused_and_named(served: Served) -> None:
     for body, words in (
-        ({"replylost": 1}, "no fault"), ({"reply-lost": 7}, "was 7.0"), ({"script": ["at x cut"]}, "no instant"),
+        ({"replylost": 1}, "no fault"), ({"reply-lost": 7}, "was 7.0"), ({"script": ["at x cut"]}, "not a date"),
         ({"script": [3]}, ""), ({"split": {"symbol": "A"}}, "ratio"), ({"halt": {"sym": "A"}}, "no sym"),
         ({"script": 5}, ""), ({"order": {"symbol": "A"}}, ""), ({"clock-ahead": "soon"}, "numbers"),
     ):  # fmt: skip

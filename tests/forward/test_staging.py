@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from simulator.forward.approvals import answer, read_approvals
 from simulator.forward.market_data import Quote
 from simulator.forward.quotes import QuotesOfWaiting
 from simulator.forward.review import review
+from simulator.forward.session import Session
 from simulator.forward.settings import Forward
 from simulator.forward.staging import Staging
 from simulator.forward.switches import STOP, read_heartbeats, reset, throw
@@ -24,10 +26,12 @@ from simulator.rehearsal.answers import answer_by_script, parse_answers
 from simulator.store.events import Event
 from simulator.trading.model import Target
 
-from .conftest import Market
+from .conftest import Market, trading
 from .sessions import RUN, TUESDAY, WEDNESDAY, Plan, Test
+from .test_endings import asked_to_stop, at_wednesday
 
 BUY: Plan = {TUESDAY: (Target("A", 0.1, stop=90.0), Target("B", 0.1))}
+B = Target("B", 0.1, stop=40.0)
 REQUIRED = Forward(approval="required")
 
 
@@ -207,3 +211,47 @@ def test_who_answers_for_more_of_a_position_sees_the_exits_of_all_of_it(market: 
     assert [one.sizes["COUNCIL"].whole for one in (first, more)] == [(None, None), (92.0, 150.0)]
     assert (first.sizes["COUNCIL"].stop, more.sizes["COUNCIL"].stop) == (90.0, None)
     assert {one.sizes["COUNCIL"].side for one in (first, more)} == {"buy"}
+
+
+@pytest.mark.parametrize(
+    ("change", "shares", "stop"), [("quantity=40", 40.0, 40.0), ("quantity=260", 260.0, 40.0), ("stop=45", 200.0, 45.0)]
+)
+@pytest.mark.parametrize("fills_first", [True, False])
+def test_what_was_changed_is_ordered_once_where_a_loop_ends_and_plans_anew(
+    tmp_path: Path, change: str, shares: float, stop: float, fills_first: bool
+) -> None:
+    """B was to be 200 shares with a stop at 40: after the restart it must not become what was decided."""
+    more = Target("A", 0.2, stop=93.0, **({"order": "limit", "limit": 98.0} if fills_first else {}))  # type: ignore[arg-type]
+    plan = {TUESDAY: (Target("A", 0.1, stop=90.0),), WEDNESDAY: (more, B)}
+    with trading([100.0] * 5) as market:
+        test = opened(market, tmp_path, plan, ["* A approve", f"2024-06-05 B modify {change}"])
+        session = test.open()
+        if fills_first:
+            once_it_holds("B", session, partial(asked_to_stop, session))
+        else:
+            at_wednesday(session, partial(asked_to_stop, session))
+        with suppress(StoppedError):
+            asyncio.run(session.go())
+        assert (session.traders[0].state.shares.get("B", 0.0) == shares) == fills_first
+        test.play()
+        assert test.held("B") == shares
+        orders = market.orders(test.sessions[-1].traders[0].broker)  # type: ignore[arg-type]
+        assert [one.filled for one in orders if one.symbol == "B" and one.kind != "stop"] == [shares]
+        assert [(one.qty, one.stop_price) for one in orders if one.symbol == "B" and one.status == "new"] == [
+            (shares, stop)
+        ]
+        assert len([one for one in test.alerts("approval asked") if one.startswith("B")]) == 1
+
+
+def once_it_holds(symbol: str, session: Session, do: Callable[[], None]) -> None:
+    """Have `do` done once the account holds some of `symbol`."""
+    sleep, done = session.clock.sleep_until, []
+
+    async def until(at: datetime, busy: bool = False) -> None:
+        if session.traders[0].state.shares.get(symbol) and not done:
+            done.append(at)
+            do()
+        else:
+            await sleep(at, busy)
+
+    object.__setattr__(session.clock, "sleep_until", until)

@@ -244,7 +244,7 @@ def test_intraday_context_beside_daily_bars_is_left_out_and_said(write: Write, f
 
 def test_symbols_of_two_frequencies_are_refused(write: Write, folder: Path) -> None:
     write("TICK", minutes("2024-07-02", "09:30", 3))
-    with pytest.raises(DataError, match="SPY has 1d bars and TICK has 1min bars"):
+    with pytest.raises(DataError, match="1d bars of SPY; 1min bars of TICK; one run takes bars of one frequency"):
         load_bars(["SPY", "TICK"], [folder, SAMPLE], first=date(2024, 7, 1))
 
 
