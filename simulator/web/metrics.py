@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Generic, TypeVar, cast
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -20,7 +24,10 @@ HEALTH = ("at work", "late", "gone", "given up", "stopped")
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Content type of `render_metrics`."""
 
+KEPT_S = 2.0
+
 Sample = tuple[Mapping[str, str], float]
+T = TypeVar("T")
 
 
 def render_metrics(loops: Sequence[Status], waiting: Mapping[str, int]) -> str:
@@ -71,12 +78,35 @@ def is_healthy(loops: Sequence[Status]) -> bool:
     return all(loop.is_sound for loop in loops)
 
 
+@dataclass
+class Newest(Generic[T]):
+    """Result of `read`, which reads the whole store: once in KEPT_S however many ask, and by one thread at a time."""
+
+    read: Callable[[], T]
+    at: float = -inf
+    value: T | SimError | None = None
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+
+    async def get(self) -> T:
+        """Return the newest result. Raises the SimError of reading it."""
+        async with self.turn:
+            if time.monotonic() - self.at > KEPT_S:
+                try:
+                    self.value = await anyio.to_thread.run_sync(self.read)
+                except SimError as error:
+                    self.value = error
+                self.at = time.monotonic()
+        if isinstance(self.value, SimError):
+            raise self.value
+        return cast(T, self.value)
+
+
 def routes(workspace: Workspace, store: Store) -> list[Route]:
     """Return ``/healthz``, open to all, and ``/metrics``, which names equity and is for this machine alone."""
 
     async def check_health(_request: Request) -> Response:
         try:
-            sound = is_healthy(await anyio.to_thread.run_sync(read_status, workspace, store))
+            sound = await health.get()
         except SimError:
             sound = False
         return PlainTextResponse("ok\n" if sound else "not well: `sim forward status`\n", 200 if sound else 503)
@@ -91,11 +121,12 @@ def routes(workspace: Workspace, store: Store) -> list[Route]:
         if not here or any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip")):
             return PlainTextResponse("metrics are for this machine alone\n", 403)
         try:
-            text = await anyio.to_thread.run_sync(read)
+            text = await rendered.get()
         except SimError as error:
             return PlainTextResponse(f"{error.found}\n", 503)
         return Response(text, media_type=TYPE)
 
+    health, rendered = Newest(lambda: is_healthy(read_status(workspace, store))), Newest(read)
     return [Route("/healthz", check_health), Route("/metrics", show_metrics)]
 
 

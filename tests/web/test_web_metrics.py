@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 from starlette.testclient import TestClient
 
+from simulator.forward.status import Status
+from simulator.web import metrics
 from simulator.web.app import make_app
 from simulator.web.guard import addresses
 
@@ -37,3 +41,24 @@ def test_behind_a_proxy_this_machine_asks_for_metrics_by_its_own_name(site: Site
         here = TestClient(app, f"http://{host}", client=("127.0.0.1", 5000))
         assert here.get("/metrics").status_code == status
     assert TestClient(app, "http://127.0.0.1:8800").get("/approvals").status_code == 421
+
+
+def test_however_many_ask_for_health_the_store_is_read_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to log in for it: it must not be a way to keep others from their pages."""
+    read: list[float] = []
+
+    def slowly(*_: object) -> list[Status]:
+        read.append(time.monotonic())
+        time.sleep(0.3)
+        return []
+
+    monkeypatch.setattr(metrics, "read_status", slowly)
+    monkeypatch.setattr(metrics, "KEPT_S", 60.0)
+
+    def ask(_: int) -> int:
+        with urllib.request.urlopen(f"{site.url}/healthz", timeout=60) as answer:
+            return int(answer.status)
+
+    with ThreadPoolExecutor(30) as pool:
+        assert set(pool.map(ask, range(60))) == {200}
+    assert len(read) == 1
