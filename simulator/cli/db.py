@@ -94,7 +94,9 @@ def rebuild(workspace: Workspace, as_json: bool) -> None:
     say(f"{url}: {done.events:,} events of {runs} make {done.rows:,} rows")
     for name, change in sorted(done.differed.items()):
         say(f"{name}: {_describe(change)}")
-    if not done.differed:
+    for run, why in done.left.items():
+        say(f"{run}: its rows stay as they were: {why}")
+    if not done.differed and not done.left:
         say("Every table was as its events have it.")
 
 

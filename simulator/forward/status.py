@@ -186,11 +186,11 @@ def _stand(name: str, number: str, stored: Sequence[Stored]) -> Standing:
 
 def read_positions(name: str, stored: Sequence[Stored]) -> dict[str, float]:
     """Return the signed shares of account `name` by our own books: its opening and all fills, splits counted."""
-    openings = (one.event.payload["opening"] for one in stored if "opening" in one.event.payload)
-    opened: Mapping[str, Any] = next(openings, {})
-    state = State(Origin("", name))
-    state.begin(opened.get(name, {}))
+    state, begun = State(Origin("", name)), False
     for event in (one.event for one in stored):
+        if event.kind == "forward.started" and not begun and "opening" in event.payload:
+            begun = True
+            state.begin(event.payload["opening"].get(name, {}))
         if event.kind == "forward.split" or (event.kind == "forward.fill" and event.account == name):
             state.apply(event.kind, event.payload)
     return dict(state.shares)

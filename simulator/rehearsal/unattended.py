@@ -167,7 +167,8 @@ class Unattended:
         restore(backup, again := versions / f"{number}.db")
         with Store(again) as copy, open_store(self.rehearsal.workspace) as store:
             run = self.rehearsal.run
-            if copy.rebuild().differed or copy.of_forward(run) != store.of_forward(run):
+            made = copy.rebuild()
+            if made.differed or made.left or copy.of_forward(run) != store.of_forward(run):
                 self.wrong.append(f"the backup of {self.came[-1].at:%Y-%m-%d} is another store")
         self.code = versions / str(number)
         shutil.copytree(PACKAGE, self.code / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))

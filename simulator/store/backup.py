@@ -24,6 +24,7 @@ from simulator.errors import SimError, UsageError
 from simulator.files import PRIVATE, refuse_special, write_file
 from simulator.store import connection, revisions
 from simulator.store.database import CHUNK, Store
+from simulator.store.forward_rows import tell_left
 from simulator.store.schema import events, schema
 
 ANOTHER = "name another file: `sim db backup` makes one"
@@ -78,7 +79,8 @@ def restore(
         with Store(aside) as older:
             try:
                 older.upgrade()
-                older.rebuild()
+                for run_id, why in older.rebuild().left.items():
+                    tell_left(run_id, why)
                 check(older)
             except SimError as error:
                 raise SimError(error.found, where=str(backup), mend=ANOTHER) from None

@@ -8,10 +8,11 @@ Events are only ever appended; triggers refuse the rest. Everything else can be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ from simulator.files import keep_private, refuse_special, tighten
 from simulator.store import connection, revisions
 from simulator.store.connection import HEAD
 from simulator.store.events import KINDS, OF_FOLDERS, Event, Stored, recording
-from simulator.store.forward_rows import FORWARD, WITH_ROWS, put_rows, read_before
+from simulator.store.forward_rows import FORWARD, WITH_ROWS, put_rows, read_before, tell_left, undoing
 from simulator.store.listing import by_run, newest
 from simulator.store.packing import PACKED, Packer, without_facts
-from simulator.store.projections import Row, count_recording, key_of, project
+from simulator.store.projections import Row, Rows, count_recording, key_of, project
 from simulator.store.schema import PROJECTIONS, events, runs, schema
 from simulator.workspace import Workspace
 
@@ -61,12 +62,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """Result of a rebuild: events read, runs computed again, rows there are, and by table what differed."""
+    """Result of a rebuild: events read, runs computed again, rows there are, and by table what differed.
+
+    `left` says of forward tests whose rows could not be computed, and stay as they were, why.
+    """
 
     events: int
     runs: int
     rows: int
     differed: Mapping[str, Change] = field(default_factory=dict)
+    left: Mapping[str, str] = field(default_factory=dict)
 
 
 class Store:
@@ -82,6 +87,7 @@ class Store:
         self._clock = clock
         self._engine = connection.connect(self._url)
         self._ready = False
+        self._told: set[str] = set()
         if self._file is not None:
             try:
                 refuse_special(self._file)
@@ -203,9 +209,17 @@ class Store:
     def _append_forward(self, db: Connection, run_id: str, new: list[Event]) -> list[Stored]:
         stored = self._append(db, run_id, FORWARD, new)
         if any(one.kind in WITH_ROWS for one in new):
-            with suppress(SimError):  # a row was tampered with: what happens is on record, a rebuild tells and mends
-                put_rows(db, project(run_id, stored, read_before(db, run_id, stored)))
+            self._keep_rows(db, run_id, lambda: project(run_id, stored, read_before(db, run_id, stored)))
         return stored
+
+    def _keep_rows(self, db: Connection, run_id: str, make: Callable[[], Rows]) -> None:
+        """Put rows of a forward test in their places; where that fails all stay as they were, and it is said once."""
+        failed: list[str] = []
+        with undoing(db, failed):
+            put_rows(db, make())
+        if failed and run_id not in self._told:
+            self._told.add(run_id)
+            tell_left(run_id, failed[0])
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -272,22 +286,30 @@ class Store:
         """
         with self._writing() as db:
             differed: dict[str, Change] = {}
+            left: dict[str, str] = {}
             newest_rows, total = _rebuild_registry(db, differed)
             digests = {**_forward_runs(db), **{run_id: row["digest"] for run_id, row in newest_rows.items()}}
             for done, (run_id, digest) in enumerate(digests.items()):
                 if progress:
                     progress(done, len(digests))
-                rows = project(run_id, _history(db, run_id, digest))
-                for table in PROJECTIONS:
-                    total += len(rows[table.name])
-                    _rebuild(db, table, run_id, rows[table.name], differed)
+                if digest != FORWARD:
+                    total += _rebuild_run(db, run_id, digest, differed)
+                    continue
+                changes, failed = dict[str, Change](), list[str]()
+                with undoing(db, failed):
+                    total += _rebuild_run(db, run_id, digest, changes)
+                if failed:
+                    left[run_id] = failed[0]
+                    continue
+                for name, change in changes.items():
+                    _note(differed, name, change)
             for table in PROJECTIONS:
                 for run_id in set(db.scalars(select(table.c.run_id).distinct())) - digests.keys():
                     gone = db.execute(table.delete().where(table.c.run_id == run_id)).rowcount
-                    _note(differed, table, Change(unknown=gone))
+                    _note(differed, table.name, Change(unknown=gone))
             if progress:
                 progress(len(digests), len(digests))
-            return Rebuilt(_count(db, events), len(digests), total, differed)
+            return Rebuilt(_count(db, events), len(digests), total, differed, left)
 
     # ── connections ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -338,7 +360,7 @@ class Store:
             revisions.bring_forward(db, revision)
             if revision < WITH_FORWARD_ROWS:  # what comes goes on from them
                 for run_id in _forward_runs(db):
-                    put_rows(db, project(run_id, _history(db, run_id, FORWARD)))
+                    self._keep_rows(db, run_id, partial(_compute, db, run_id, FORWARD))
         elif revision != HEAD:
             found = f"the store has revision {revision}, this version needs {HEAD}"
             raise SimError(found, where=where, mend=revisions.UPGRADE)
@@ -405,19 +427,26 @@ def _count(db: Connection, table: Table) -> int:
 
 def _history(
     db: Connection, run_id: str | None, digest: str, kinds: Sequence[str] = (), after: int = 0
-) -> Iterator[Stored]:
+) -> Generator[Stored, None, None]:
     """Events of one result (of all by None), oldest first, without those that only count it."""
     of_result = [events.c.digest == digest, events.c.kind.not_in(OF_FOLDERS), events.c.position > after]
     of_result += [events.c.run_id == run_id] if run_id is not None else []
     return _read(db, select(events).where(*of_result, *([events.c.kind.in_(kinds)] if kinds else [])))
 
 
-def _read(db: Connection, query: Select[Any]) -> Iterator[Stored]:
+def _read(db: Connection, query: Select[Any]) -> Generator[Stored, None, None]:
     packer = Packer()
-    for row in db.execute(query.order_by(events.c.position), execution_options={"yield_per": CHUNK}):
-        payload = _payload(row.position, dict(row._mapping), row.packed, packer)
-        event = Event(row.kind, row.at, row.account, payload)
-        yield Stored(row.position, row.run_id, row.digest, row.recorded_at, event)
+    with db.execute(query.order_by(events.c.position), execution_options={"yield_per": CHUNK}) as rows:
+        for row in rows:
+            payload = _payload(row.position, dict(row._mapping), row.packed, packer)
+            event = Event(row.kind, row.at, row.account, payload)
+            yield Stored(row.position, row.run_id, row.digest, row.recorded_at, event)
+
+
+def _compute(db: Connection, run_id: str, digest: str) -> Rows:
+    """Compute the rows of a result; a reader of events is closed where that fails, before anything is undone."""
+    with closing(_history(db, run_id, digest)) as history:
+        return project(run_id, history)
 
 
 def _replace(db: Connection, table: Table, run_id: str | None, rows: list[Row]) -> None:
@@ -452,6 +481,14 @@ def _rebuild_registry(db: Connection, differed: dict[str, Change]) -> tuple[dict
     return newest(rows.values()), len(rows)
 
 
+def _rebuild_run(db: Connection, run_id: str, digest: str, differed: dict[str, Change]) -> int:
+    """Compute the rows of a result again; returns their number."""
+    rows = _compute(db, run_id, digest)
+    for table in PROJECTIONS:
+        _rebuild(db, table, run_id, rows[table.name], differed)
+    return sum(map(len, rows.values()))
+
+
 def _rebuild(db: Connection, table: Table, run_id: str | None, rows: list[Row], differed: dict[str, Change]) -> None:
     """Bring `table` to `rows`, of one run or of all, and note how it differed."""
     query = select(table) if run_id is None else select(table).where(table.c.run_id == run_id)
@@ -460,9 +497,9 @@ def _rebuild(db: Connection, table: Table, run_id: str | None, rows: list[Row], 
     changed = sum(there[key] != row for key, row in right.items() if key in there)
     change = Change(len(right.keys() - there.keys()), changed, len(there.keys() - right.keys()))
     if change != Change():
-        _note(differed, table, change)
+        _note(differed, table.name, change)
         _replace(db, table, run_id, rows)
 
 
-def _note(differed: dict[str, Change], table: Table, change: Change) -> None:
-    differed[table.name] = differed.get(table.name, Change()) + change
+def _note(differed: dict[str, Change], name: str, change: Change) -> None:
+    differed[name] = differed.get(name, Change()) + change

@@ -5,12 +5,16 @@ new events ─► read_before: what the rows stand at ─► project ─► put_
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
+from simulator.errors import SimError
+from simulator.printing import say
 from simulator.store.events import Event, Kind, Stored
 from simulator.store.projections import Folds, Holding, Row, Rows, key_of
 from simulator.store.schema import PROJECTIONS, approvals, events, orders, positions, trades
@@ -34,6 +38,8 @@ def read_before(db: Connection, run_id: str, new: Sequence[Stored]) -> Folds:
     """Return what the rows of a forward test stand at, as far as the events `new`, which are stored, go on from it."""
     added = [one.event for one in new]
     symbols = {str(one.payload.get("symbol")) for one in added if one.kind in ("forward.fill", "forward.split")}
+    for opening in (one.payload.get("opening") or {} for one in added if one.kind == "forward.started"):
+        symbols |= {symbol for found in opening.values() for symbol in found.get("positions", ())}
     folds = Folds(has_begun=_has_begun(db, run_id, new))
     if symbols:
         _read_books(db, run_id, symbols, added, folds)
@@ -53,7 +59,7 @@ def _has_begun(db: Connection, run_id: str, new: Sequence[Stored]) -> bool:
     earlier = select(events.c.payload).where(
         events.c.run_id == run_id, events.c.kind == "forward.started", events.c.position < new[0].position
     )
-    return any(isinstance(one, dict) and "opening" in one for one in db.scalars(earlier))
+    return any(isinstance(one, dict) and one.get("opening") is not None for one in db.scalars(earlier))
 
 
 def _read_books(db: Connection, run_id: str, symbols: Collection[str], added: Sequence[Event], folds: Folds) -> None:
@@ -87,3 +93,26 @@ def put_rows(db: Connection, rows: Rows) -> None:
             is_key: Any = and_(*(column == row[column.name] for column in table.primary_key.columns))
             if not db.execute(table.update().where(is_key), row).rowcount:
                 db.execute(table.insert(), row)
+
+
+@contextmanager
+def undoing(db: Connection, failed: list[str]) -> Iterator[None]:
+    """Undo what is written inside, and nothing else, where it fails: `failed` gets the reason.
+
+    Rows only repeat what events say: none may keep an event from being recorded, or a store from being used.
+    """
+    inner = db.begin_nested()
+    try:
+        yield
+    except (SimError, SQLAlchemyError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        inner.rollback()  # raises where the database gave up the whole transaction, and the event with it
+        cause = getattr(error, "orig", None) or error
+        text = (str(cause).splitlines() or [""])[0]
+        failed.append(error.found if isinstance(error, SimError) else f"{type(cause).__name__}: {text}")
+    else:
+        inner.commit()
+
+
+def tell_left(run_id: str, why: str) -> None:
+    """Say that the rows of a forward test stay as they were; its events are whole."""
+    say(f"sim: note: rows of {run_id} in the store stay as they were ({why}): `sim db rebuild`", err=True)

@@ -9,7 +9,6 @@ that all databases hold the same; the event keeps it as it came.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -31,6 +30,8 @@ Rows = dict[str, list[Row]]
 
 FULL = 1e-9
 """Share of its largest size below which a position counts as closed: sums of fractional shares leave dust."""
+LEAST = 5e-10
+"""Shares below which an account of a forward test holds nothing, as its loop counts (`trading.fills.LEAST_SHARES`)."""
 
 
 def project(run_id: str, history: Iterable[Stored], before: Folds | None = None) -> Rows:
@@ -161,11 +162,9 @@ def _fill(stored: Stored, folds: Folds) -> _Made:
     folds.fills[account] = number + 1
     fill = {"at": stored.event.at, **stored.event.payload}
     yield schema.trades, {**fill, "account": account, "number": number}
-    place, opened = (account, str(fill["symbol"])), folds.opened.get(account, 0)
-    for holding in apply_fill(folds.held.get(place), fill, opened):
-        folds.opened[account] = max(opened, holding.number + 1)
-        folds.held[place] = holding
-        yield schema.positions, {**vars(holding), "account": account}
+    before = folds.held.get((account, str(fill["symbol"])))
+    for holding in apply_fill(before, fill, folds.opened.get(account, 0)):
+        yield from _hold(account, holding, folds)
 
 
 def _calls(stored: Stored, folds: Folds) -> _Made:
@@ -194,11 +193,12 @@ def _forward_opening(stored: Stored, folds: Folds) -> _Made:
     folds.has_begun = True
     for account, found in opening.items():
         for symbol, shares in found.get("positions", {}).items():
+            before = folds.held.get((account, symbol))
             number = folds.opened.get(account, 0)
-            folds.opened[account] = number + 1
             held = Holding(number, symbol, stored.event.at, None, shares, shares, None, None, 0.0, 0.0, 0)
-            folds.held[account, symbol] = held
-            yield schema.positions, {**vars(held), "account": account}
+            if before is not None and before.closed_at is None:  # of an older version, whose first start told none
+                held = replace(before, quantity=shares, largest=max(before.largest, shares, key=abs))
+            yield from _hold(account, held, folds)
 
 
 def _forward_split(stored: Stored, folds: Folds) -> _Made:
@@ -206,13 +206,16 @@ def _forward_split(stored: Stored, folds: Folds) -> _Made:
     for (account, name), held in folds.held.items():
         if name != symbol or held.closed_at is not None:
             continue
-        since = math.fsum(n for day, n in folds.filled.get((account, name), ()) if day >= session)
+        since = sum(n for day, n in folds.filled.get((account, name), ()) if day >= session)
         shares = round((held.quantity - since) * ratio + since, 9)
-        entry = None if held.entry_price is None else held.entry_price * held.quantity / shares
-        folds.held[account, name] = replace(
-            held, quantity=shares, largest=max(held.largest * ratio, shares, key=abs), entry_price=entry
-        )
-        yield schema.positions, {**vars(folds.held[account, name]), "account": account}
+        for one in apply_split(held, shares, ratio, stored.event.at, folds.opened.get(account, 0)):
+            yield from _hold(account, one, folds)
+
+
+def _hold(account: str, held: Holding, folds: Folds) -> _Made:
+    folds.opened[account] = max(folds.opened.get(account, 0), held.number + 1)
+    folds.held[account, held.symbol] = held
+    yield schema.positions, {**vars(held), "account": account}
 
 
 def _forward_order(stored: Stored, folds: Folds) -> _Made:
@@ -335,7 +338,7 @@ def apply_fill(held: Holding | None, fill: Mapping[str, Any], number: int) -> tu
         before = held.entry_price
         entry = None if before is None else (held.quantity * before + quantity * price) / after
         return (replace(now, quantity=after, largest=max(after, held.largest, key=abs), entry_price=entry),)
-    if abs(after) <= FULL * abs(held.largest):
+    if abs(after) < LEAST if "fill_id" in fill else abs(after) <= FULL * abs(held.largest):
         after = 0.0
     reduced = after * held.quantity > 0
     out = -quantity if reduced else held.quantity
@@ -347,6 +350,23 @@ def apply_fill(held: Holding | None, fill: Mapping[str, Any], number: int) -> tu
     if after == 0:
         return (closed,)
     return closed, replace(opened, quantity=after, largest=after, slippage=0.0, commission=0.0)
+
+
+def apply_split(held: Holding, shares: float, ratio: float, at: str | None, number: int) -> tuple[Holding, ...]:
+    """Apply a split that leaves `shares`: what was paid stays, shares that it brings cost nothing.
+
+    One that is told after a sale of the same day can show that what looked like a short sale was none: it closes that
+    holding, and opens one the other way under `number` where shares are left.
+    """
+    if shares * held.quantity > 0:
+        entry = None if held.entry_price is None else held.entry_price * held.quantity / shares
+        return (replace(held, quantity=shares, largest=max(held.largest * ratio, shares, key=abs), entry_price=entry),)
+    profit = None if held.entry_price is None else (held.profit or 0.0) - held.quantity * held.entry_price
+    closed = replace(held, quantity=0.0, closed_at=at, profit=profit)
+    if abs(shares) < LEAST:
+        return (closed,)
+    free = None if held.entry_price is None else 0.0
+    return closed, Holding(number, held.symbol, at, None, shares, shares, free, free, 0.0, 0.0, 0)
 
 
 # ── rows as a database holds them ───────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ import pytest
 from simulator.store.backup import back_up, restore
 from simulator.store.connection import HEAD, KNOWN
 from simulator.store.database import Store
+from simulator.store.events import Event
 
 from ..conftest import Sim
 from .conftest import fill, run
@@ -70,6 +71,26 @@ def test_an_old_store_is_brought_forward_rebuilt_backed_up_and_gone_on_with(
     restore(tmp_path / "b.sqlite", tmp_path / "new.db")
     with Store(tmp_path / "new.db") as store:
         assert {name: store.rows(name) for name in after} == whole
+
+
+def test_a_forward_test_whose_rows_cannot_be_computed_does_not_lock_an_old_store_out(tmp_path: Path) -> None:
+    with tarfile.open(DATA / "store_0004.tar.xz") as archive:
+        archive.extract(next(one for one in archive if one.name.endswith("sim.db")), tmp_path, filter="data")
+    place = next(tmp_path.rglob("sim.db"))
+    with closing(sqlite3.connect(place)) as db, db:
+        (test,) = db.execute("SELECT DISTINCT run_id FROM events WHERE kind = 'forward.fill'").fetchone()
+        names = ", ".join(
+            row[1] for row in db.execute("PRAGMA table_info(events)") if row[1] not in ("position", "payload")
+        )
+        db.execute(
+            f"INSERT INTO events (position, payload, {names}) SELECT (SELECT max(position) FROM events) + 1, "
+            f"'{{}}', {names} FROM events WHERE kind = 'forward.fill' LIMIT 1"
+        )
+    with Store(place) as store:
+        events = len(store.of_forward(test))
+        store.append(test, [Event("forward.alert", None, None, {"kind": "late", "text": ""})])
+        assert len(store.of_forward(test)) == events + 1
+        assert list(store.rebuild().left) == [test]
 
 
 def test_an_old_cache_is_whole_and_takes_new_answers(old: tuple[str, Path], sim: Sim) -> None:
