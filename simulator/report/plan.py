@@ -39,7 +39,7 @@ def print_sweep_plan(plan: SweepPlan, console: Console) -> None:
         how = "this process plays member after member" if plan.lines else "as many processes share it as there are"
         _print(console, f"Playing takes about {say_duration(plan.minutes)}; {how}.")
     if not plan.lines:
-        _print(console, "It asks no model: nothing to pay.")
+        _print(console, " ".join(("It asks no model: nothing to pay.", *plan.notes)))
         return
     console.print(_table(plan.lines))
     hits = sum(line.hits for line in plan.lines)

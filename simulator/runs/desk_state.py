@@ -16,7 +16,7 @@ from simulator.desk.formulas import Caps
 from simulator.desk.spec import DeskDefinition, load_definition, sectors_of
 from simulator.desk.state import DeskState
 from simulator.errors import DataError, did_you_mean
-from simulator.market.bars import Snapshot
+from simulator.market.bars import Bars, Snapshot, moment
 from simulator.market.calendar import NEW_YORK, check_year, parse_instant
 from simulator.market.events import load_events
 from simulator.market.load import Found, Loaded, available, load_bars
@@ -82,6 +82,7 @@ def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskSt
             passed_over = counted(len(newer), "newer run")
             say(f"sim: --run last is {folder.name}; passed over: {passed_over} that tools asked for", err=True)
     kept: list[tuple[object, Loaded]] = []
+    told: set[str] = set()
 
     def load(as_of: datetime, recorded: Recorded | None, there: Workspace, config: Config, benchmark: str) -> Loaded:
         files = available(there.bar_folders)
@@ -108,6 +109,15 @@ def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskSt
         as_of = read_as_of(request.as_of) if request.as_of else (recorded and recorded.until) or datetime.now(UTC)
         desk = _definition(recorded, workspace)
         loaded = load(as_of, recorded, there, config, desk.spec.benchmark if desk else BENCHMARK)
+        if request.as_of is None and recorded is None:
+            until, later = _end_of_most(loaded.bars)
+            if later and later not in told:
+                told.add(later)
+                say(
+                    f"sim: as of {until.date()}, where most bars end; {later} has later ones, --as-of takes them",
+                    err=True,
+                )
+            as_of = min(as_of, until)
         snapshot = loaded.bars.snapshot(as_of, load_events(there.events), loaded.context, load_news(there.news))
         if not len(snapshot):
             raise DataError(f"no bar has closed by {as_of:%Y-%m-%d %H:%M}", mend="name a later --as-of")
@@ -115,6 +125,17 @@ def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskSt
 
     state = newest()
     return (lambda: state) if request.as_of else newest
+
+
+def _end_of_most(bars: Bars) -> tuple[datetime, str]:
+    """Return when the last bar closed that at least half of the symbols have, and the symbols that have later ones.
+
+    A newcomer's samples end on different days, and what ended a year before is nothing to look at.
+    """
+    ends = [int(bars.fresh[:, column].nonzero()[0][-1]) for column in range(len(bars.symbols))]
+    last = sorted(ends)[len(ends) // 2]
+    later = [symbol for symbol, end in zip(bars.symbols, ends, strict=True) if end > last]
+    return moment(int(bars.closes_at[last])) if later else datetime.max.replace(tzinfo=UTC), ", ".join(later)
 
 
 def _symbols(

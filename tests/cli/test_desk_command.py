@@ -312,3 +312,15 @@ def test_explain_says_which_symbols_to_be_bought_are_held_already(house: Path, e
     assert found is not None
     told = " ".join(call(house, "explain", evidence.folder.name, *found).stdout.split())
     assert f"{found[1]}: held already, and the desk adds to no position; its stop is " in told
+
+
+def test_samples_that_end_on_different_days_are_looked_at_where_most_end(workspace: Path, sim: Any) -> None:
+    """SPY's bars go on for a year after those of the others: none of these could be screened at their end."""
+    done = sim("desk", "screen", "--json", cwd=workspace)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("as of 2024-12-30, where most bars end; SPY has later ones") == 1
+    found = json.loads(done.stdout)
+    assert (found["as_of"][:10], found["prices"]["sessions_since"]) == ("2024-12-30", 0)
+    assert "no bar" not in json.dumps(found["rejected"])
+    later = json.loads(sim("desk", "screen", "--as-of", "2025-06-30", "--json", cwd=workspace).stdout)
+    assert later["as_of"][:10] == "2025-06-30"
