@@ -109,12 +109,14 @@ def complete_account(ctx: click.Context, _param: click.Parameter, incomplete: st
 
 
 def _find_run_folder(ctx: click.Context) -> Path | None:
-    from simulator.store.folders import find_run
+    from simulator.store.folders import find_last, find_run
 
     # An option that still lacks its value keeps click from telling which run was named: the last one stands for it.
     workspace, run = _find_workspace(ctx), ctx.params.get("run") or "last"
     try:
-        return find_run(workspace.reports, str(run)) if workspace else None
+        if workspace is None:
+            return None
+        return find_last(workspace.reports)[0] if run == "last" else find_run(workspace.reports, str(run))
     except SimError:
         return None
 

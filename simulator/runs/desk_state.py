@@ -25,10 +25,9 @@ from simulator.market.table import DAILY, BarTable
 from simulator.number_format import counted
 from simulator.printing import say
 from simulator.runs.cash_return import with_cash_return
-from simulator.runs.past_account import PastAccount, Recorded, at, read_account
+from simulator.runs.past_account import PastAccount, Recorded, at, find_account_folder, read_account
 from simulator.runs.spec import split_parameters
 from simulator.runs.strategies import SEATS
-from simulator.store.folders import find_account
 from simulator.trading.model import Book
 from simulator.workspace import Workspace
 
@@ -71,16 +70,11 @@ def read_as_of(typed: str) -> datetime:
 def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskState]:
     """Return what gives the desk's state: as of a stated instant the same again, else the newest at each call.
 
-    Bars are read anew when their files have changed. The last run is the last one now that no tool asked for: what is
-    passed over is told on stderr, and a backtest made meanwhile is no other account. Raises DataError, UsageError or
+    Bars are read anew when their files have changed. The run, ``last`` or the beginning of a name, is the one meant
+    now: a backtest made meanwhile is no other account, and makes no name fit two. Raises DataError, UsageError or
     ConfigError for a request that cannot be met.
     """
-    if request.run == "last":
-        folder, newer = find_account(workspace.reports)
-        request = replace(request, run=folder.name)
-        if newer:
-            passed_over = counted(len(newer), "newer run")
-            say(f"sim: --run last is {folder.name}; passed over: {passed_over} that tools asked for", err=True)
+    folder = find_account_folder(workspace, request.run) if request.run else None
     kept: list[tuple[object, Loaded]] = []
     told: set[str] = set()
 
@@ -103,7 +97,7 @@ def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskSt
 
     def newest() -> DeskState:
         config = load_config(workspace.config)
-        recorded = read_account(workspace, request.run, request.account) if request.run else None
+        recorded = read_account(workspace, folder, request.account) if folder else None
         own = recorded.bars if recorded is not None and request.bars is None else None
         there = workspace.reading(str(own.absolute()) if own else request.bars)
         as_of = read_as_of(request.as_of) if request.as_of else (recorded and recorded.until) or datetime.now(UTC)

@@ -28,7 +28,7 @@ from simulator.market.calendar import NEW_YORK, sessions
 from simulator.runs.strategies import available, find_strategy, is_desk_file
 from simulator.store.database import open_store
 from simulator.store.events import Stored
-from simulator.store.folders import dated_folders
+from simulator.store.folders import dated_folders, is_of_person
 from simulator.trading.schedule import make_schedule
 from simulator.workspace import Workspace, find_workspace
 
@@ -100,13 +100,14 @@ def _newest_loop(workspace: Workspace, desks: Iterable[str], at: datetime) -> tu
 
 
 def _last_replay(workspace: Workspace, desks: Iterable[str]) -> tuple[str | None, list[Record]]:
-    """Return the id of the newest run of a desk and the records of its decisions; damaged folders are passed over."""
+    """Return the id of the run of a desk that a person made last and the records of its decisions; damaged folders are
+    passed over."""
     written = dated_folders(workspace.reports)
     for name in sorted(written, key=lambda one: -written[one])[:NEWEST]:
         folder = workspace.reports / name
         try:
             run = read_run(folder)
-            if run["strategy"] in desks:
+            if run["strategy"] in desks and is_of_person(folder):
                 rows = read_decisions(folder / "decisions.jsonl", run)
                 return run["run_id"], [row["record"] for row in rows]
         except SimError:

@@ -79,17 +79,21 @@ class PastAccount:
     began: float | None = None
 
 
-def read_account(workspace: Workspace, run: str, account: str | None = None) -> Recorded:
-    """Return the account of `run`, a replay or a forward test by its id, folder or the beginning of one.
-
-    Without a name it is the account the run reports, of a forward test its primary one. Raises UsageError where there
-    is no such run or account.
-    """
+def find_account_folder(workspace: Workspace, run: str) -> Path:
+    """Return the folder of `run`, a replay or a forward test by its id, folder or the beginning of one. Raises
+    UsageError where none, or more than one, is meant."""
     names = {one.name: one for one in sorted(workspace.reports.glob("forward-*")) if one.is_dir()}
     fit = [one for name, one in names.items() if name == run or name.rpartition("-")[2].startswith(run)]
-    if len(fit) == 1:
-        return _of_forward(workspace, fit[0], account)
-    return _of_run(find_run(workspace.reports, run), account)
+    return fit[0] if len(fit) == 1 else find_run(workspace.reports, run)
+
+
+def read_account(workspace: Workspace, folder: Path, account: str | None = None) -> Recorded:
+    """Return the account of the run in `folder`, as `find_account_folder` gives it.
+
+    Without a name it is the account the run reports, of a forward test its primary one. Raises UsageError where there
+    is no such account.
+    """
+    return _of_forward(workspace, folder, account) if folder.name.startswith("forward-") else _of_run(folder, account)
 
 
 def at(recorded: Recorded, snapshot: Snapshot) -> PastAccount:

@@ -22,6 +22,8 @@ from typing import Any
 from simulator import files as on_disk
 from simulator.errors import DataError, SimError, UsageError, did_you_mean
 from simulator.files import locked, write_file
+from simulator.number_format import counted
+from simulator.printing import say
 
 PARTIAL = "-partial"
 
@@ -163,7 +165,8 @@ def dated_folders(parent: Path) -> dict[str, int]:
 
 
 def find_run(parent: Path, name: str) -> Path:
-    """Find the run whose folder or id is `name` or begins so; ``last`` is the one written last.
+    """Find the run whose folder or id is `name` or begins so; ``last`` is the one that a person made last, and what is
+    passed over is told on stderr.
 
     Raises UsageError when none or more than one matches.
     """
@@ -172,7 +175,11 @@ def find_run(parent: Path, name: str) -> Path:
         return direct
     folders = run_folders(parent)
     if name == "last" and folders:
-        return max(folders, key=written_at)
+        folder, newer = find_last(parent)
+        if newer:
+            passed_over = counted(len(newer), "newer run")
+            say(f"sim: last is {folder.name}; passed over: {passed_over} that tools asked for", err=True)
+        return folder
     ids = {p: run_id_of(p.name) for p in folders}
     exact = [p for p in folders if p.name == name]
     found = exact or [p for p in folders if p.name.startswith(name) or ids[p].startswith(name)]
@@ -191,7 +198,7 @@ def find_run(parent: Path, name: str) -> Path:
     raise UsageError(f'no run "{name}" in {parent}{near}', mend="`sim runs` lists them")
 
 
-def find_account(parent: Path) -> tuple[Path, list[Path]]:
+def find_last(parent: Path) -> tuple[Path, list[Path]]:
     """Return the run that a person made last, and those that tools asked for since, newest first: what a model tries
     is no account of whom it works for. Raises UsageError where there is none."""
     newer: list[Path] = []
@@ -201,7 +208,7 @@ def find_account(parent: Path) -> tuple[Path, list[Path]]:
         newer.append(folder)
     if newer:
         found = f"every run in {parent} was asked for by a tool"
-        raise UsageError(found, mend=f"name one: --run {newer[0].name}, or `sim run` first")
+        raise UsageError(found, mend=f"name one, e.g. {newer[0].name}, or `sim run` first")
     return find_run(parent, "last"), []
 
 

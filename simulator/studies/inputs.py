@@ -29,7 +29,7 @@ from simulator.rules import Occasions, Rule, RuleStrategy
 from simulator.rules.base import exits_of, refuse_other_vector_form
 from simulator.rules.exits import NO_EXITS, Exits
 from simulator.runs.identity import digest_of
-from simulator.runs.load_inputs import LoadedInputs, load_inputs, refuse_splits, schedule_again
+from simulator.runs.load_inputs import LoadedInputs, check_benchmark, load_inputs, refuse_splits, schedule_again
 from simulator.runs.measure import risk_free
 from simulator.runs.spec import RunSpec, split_parameters
 from simulator.runs.strategies import SEATS, Loaded, Nobody, Seating, find_strategy, is_desk_file, load_strategy
@@ -373,7 +373,9 @@ class SweepInputs:
         self.staged(max(members, key=lambda one: one.history))
         for member in members:
             if member.desk is not None:
-                refuse_splits(self._load(self.study.spec(member.number)).strategy, self.staged(member))
+                strategy, staged = self._load(self.study.spec(member.number)).strategy, self.staged(member)
+                refuse_splits(strategy, staged)
+                check_benchmark(strategy, staged, self.reading)
         for member in (members[0], members[-1]):
             if member.rule is not None:
                 refuse_other_vector_form(member.rule, self.occasions(member))

@@ -23,6 +23,7 @@ from simulator.desk.tools.backtest import judge
 from simulator.desk.tools.registry import ToolError
 from simulator.errors import SimError, UsageError
 from simulator.evidence.unrecorded import list_runs
+from simulator.evidence.verify import open_run
 from simulator.market.bars import NUMBERS, instant
 from simulator.market.load import load_bars
 from simulator.runs.backtests import BacktesterWithin
@@ -118,10 +119,12 @@ def test_the_last_account_is_that_of_a_person_whatever_tools_have_tried_since(pl
     written = {run_id_of(folder.name): folder for folder in place.reports.glob("*-2024-03-01-*")}
     for seconds, folder in enumerate(written[one] for one in (tried["id"], own["id"])):
         os.utime(folder / "runtime.json", (seconds, seconds))
+    assert open_run(place, "last").folder == written[own["id"]], "for explain and report as for the desk"
+    assert len(capsys.readouterr().err.splitlines()) == 1
     state = open_desk(DeskRequest(run="last"), place)()
     assert state.book.positions["SPY"] > 0.0
     told = capsys.readouterr().err.replace("\xa0", " ")
-    assert told == f"sim: --run last is {written[own['id']].name}; passed over: 1 newer run that tools asked for\n"
+    assert told == f"sim: last is {written[own['id']].name}; passed over: 1 newer run that tools asked for\n"
     # A person who asks for the same makes it their own.
     ask(by_person, "run_backtest", strategy="equal_weight", **span)
     open_desk(DeskRequest(run="last"), place)

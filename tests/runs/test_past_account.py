@@ -68,12 +68,15 @@ def test_before_its_first_session_an_account_has_its_cash_and_within_one_its_ope
     assert (held, closes, entries) == (True, 0, 1)
     assert at("2024-01-03")[1:] == (True, 2, 0)
     state = open_desk(DeskRequest(run="last"), there)
+    begun = open_desk(DeskRequest(run="buy_and_hold-2024"), there)
     before = state()
     copy = there.reports / "equal_weight-2024-01-02-2024-01-31-0123456789"
     shutil.copytree(find_run(there.reports, "last"), copy, copy_function=shutil.copy)
     (copy / "equity.csv").unlink()
     assert find_run(there.reports, "last") == copy
     assert state().book == before.book, "a run made meanwhile is no other account"
+    copy.rename(copy.with_name(copy.name.replace("equal_weight", "buy_and_hold")))
+    assert begun().book == before.book, "nor does it make a name fit two"
 
 
 def test_a_rehearsed_test_is_read_from_its_events(workspace: Path) -> None:

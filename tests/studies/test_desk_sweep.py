@@ -187,6 +187,7 @@ def test_agents_over_a_service_are_paid_within_one_budget_and_asked_nothing_twic
         ({"kind": "desk,council"}, "window"),
         ({"schedule.opne": "09:31,09:45"}, "opne"),
         ({"analysed": "0:3:1"}, "analysed"),
+        ({"benchmark": "SPY,NOPE", "agents": "false"}, "no bars of the benchmark"),
     ],
 )
 def test_a_setting_no_desk_has_is_told_before_any_work(place: Workspace, sets: dict[str, str], told: str) -> None:
