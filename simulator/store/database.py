@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, and_, func, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError, StatementError
 
 from simulator.errors import SimError
 from simulator.files import keep_private, refuse_special, tighten
@@ -492,10 +492,18 @@ def _rebuild_run(db: Connection, run_id: str, digest: str, differed: dict[str, C
 def _rebuild(db: Connection, table: Table, run_id: str | None, rows: list[Row], differed: dict[str, Change]) -> None:
     """Bring `table` to `rows`, of one run or of all, and note how it differed."""
     query = select(table) if run_id is None else select(table).where(table.c.run_id == run_id)
-    there = {key_of(table, row): row for row in _fetch(db, query)}
     right = {key_of(table, row): row for row in rows}
-    changed = sum(there[key] != row for key, row in right.items() if key in there)
-    change = Change(len(right.keys() - there.keys()), changed, len(there.keys() - right.keys()))
+    try:
+        there = {key_of(table, row): row for row in _fetch(db, query)}
+        changed = sum(there[key] != row for key, row in right.items() if key in there)
+        change = Change(len(right.keys() - there.keys()), changed, len(there.keys() - right.keys()))
+    except OperationalError as error:
+        if "decode" not in str(error):
+            raise
+        # Text in SQLite that is none: nobody can say which rows are right.
+        change = Change(
+            lost=len(right), unknown=int(db.scalar(select(func.count()).select_from(query.subquery())) or 0)
+        )
     if change != Change():
         _note(differed, table.name, change)
         _replace(db, table, run_id, rows)

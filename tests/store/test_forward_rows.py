@@ -147,6 +147,20 @@ def test_what_happens_is_on_record_though_a_row_it_goes_on_from_was_tampered_wit
             assert (row["quantity"], row["fills"]) == (16.0, 3)
 
 
+@pytest.mark.parametrize("column", ["positions.symbol", "trades.fill_id", "trades.account"])
+def test_text_that_is_no_text_keeps_nothing_from_being_recorded_and_is_put_right(tmp_path: Path, column: str) -> None:
+    table, name = column.split(".")
+    with Store(tmp_path / "sim.db") as store:
+        store.append(RUN, [fill("1", "SPY", 10.0, 100.0, 3)])
+        tamper(tmp_path / "sim.db", f"UPDATE {table} SET {name} = CAST(x'ff' AS TEXT)")
+        store.append(RUN, [fill("2", "SPY", 5.0, 110.0, 3)])
+        done = store.rebuild()
+        assert table in done.differed
+        assert not done.left
+        assert held(store) == booked(store) == {"SPY": 15.0}
+        assert not store.rebuild().differed
+
+
 def test_what_happens_is_on_record_though_its_table_is_gone(place: Path | str) -> None:
     with Store(place) as store:
         store.append(RUN, [fill("1", "SPY", 10.0, 100.0, 3)])
