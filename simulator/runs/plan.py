@@ -30,6 +30,7 @@ from simulator.llm.spending.prices import Prices
 from simulator.llm.trace import Call
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import prefetch, silent
+from simulator.replay.run import play
 from simulator.runs.batches import LEFT_OUT, check_batch
 from simulator.runs.cost_history import outlay, reread_tokens
 from simulator.runs.load_inputs import LoadedInputs, check_benchmark, load_inputs, refuse_splits
@@ -37,14 +38,18 @@ from simulator.runs.plan_provider import PlanProvider, PlanRounds, plan_gateway
 from simulator.runs.replicates import check_replicates, replicate_of
 from simulator.runs.spec import RunSpec, check_max_cost
 from simulator.runs.strategies import load_strategy
+from simulator.trading.cycle import TradingRules
 from simulator.trading.model import Book
-from simulator.trading.strategy import Asks, Consults, Strategy, points_of, seats_of, strategy_at
+from simulator.trading.strategy import Asks, Consults, ReadsPast, Strategy, points_of, seats_of, strategy_at
 from simulator.workspace import Workspace
 
 STAGES = (
     *("shortlist", "research", "pitch", "review", "chairman", "checkpoint"),
     *("screener", "analyzer", "optimizer", "reviewer", "backtester"),
 )
+
+ON_ACCOUNT = ("checkpoint", "optimizer", "reviewer", "backtester")
+"""Those whose questions show the account."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +64,8 @@ class _Met:
 
 
 @contextmanager
-def _meet_all(spec: RunSpec, workspace: Workspace, provider: PlanProvider) -> Iterator[_Met]:
+def _meet_all(spec: RunSpec, workspace: Workspace, provider: PlanProvider, on_account: bool = True) -> Iterator[_Met]:
+    """Hold all meetings of a run; without `on_account` a strategy that reads its past account is not asked on it."""
     config = override_config(load_config(workspace.config), spec.overrides)
     with plan_gateway(workspace, config, spec.models, spec.mode, provider) as asking:
         strategy = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols)).strategy
@@ -72,7 +78,16 @@ def _meet_all(spec: RunSpec, workspace: Workspace, provider: PlanProvider) -> It
         again = [replicate_of(strategy, number) for number in range(spec.replicates)]
         rounds = PlanRounds(asking.gateway, LEFT_OUT[spec.batch], provider, Prices(config.models.prices))
         asking.gateway.rounds = rounds
-        asking.loop.run(_meet(again, staged.inputs, rounds, config.accounts.cash))
+        ahead = asking.loop.run(_meet(again, staged.inputs, rounds, config.accounts.cash))
+        asking.gateway.rounds = None
+        for one, opinions in zip(again, ahead, strict=True):
+            if on_account and _reads_past(one, staged.inputs):
+                # Its questions follow its account: it trades by what stand-ins say.
+                rules, cash = TradingRules.from_config(config), config.accounts.cash
+                if (
+                    stopped := play(one, staged.inputs, rules, cash, opinions, silent, asking.loop).stopped
+                ) is not None:
+                    raise stopped
         yield _Met(config, strategy, staged, asking.gateway, rounds)
 
 
@@ -122,8 +137,9 @@ class SharedQuestions:
 def plan_shared(specs: Iterable[RunSpec], workspace: Workspace, stages: Collection[str] = STAGES) -> SharedQuestions:
     """Return what the runs of `specs` ask together in `stages`. Raises what :func:`make_plan` raises."""
     provider, calls, keys, lines, seconds = PlanProvider(), dict[str, Call](), [], tuple[PlanLine, ...](), 0.0
+    on_account = not set(stages).isdisjoint(ON_ACCOUNT)
     for spec in specs:
-        with _meet_all(spec, workspace, provider) as met:
+        with _meet_all(spec, workspace, provider, on_account) as met:
             found = {call.key: call for call in met.gateway.calls if call.purpose.get("stage") in stages}
             keys.append(frozenset(found))
             calls |= found
@@ -132,13 +148,24 @@ def plan_shared(specs: Iterable[RunSpec], workspace: Workspace, stages: Collecti
     return SharedQuestions(tuple(keys), lines, seconds / 60)
 
 
-async def _meet(strategies: Sequence[Strategy[Any]], inputs: ReplayInputs, rounds: PlanRounds, cash: float) -> None:
+async def _meet(
+    strategies: Sequence[Strategy[Any]], inputs: ReplayInputs, rounds: PlanRounds, cash: float
+) -> list[Mapping[int, Any]]:
+    """Return the opinions of each of `strategies` ahead of the replay."""
     async with rounds.going():
         heard = await asyncio.gather(*(prefetch(strategy, inputs, silent) for strategy in strategies))
         for strategy, ahead in zip(strategies, heard, strict=True):
             if ahead.stopped is not None:
                 raise ahead.stopped
-            await _consult(strategy, inputs, ahead.opinions, cash)
+            if not _reads_past(strategy, inputs):
+                await _consult(strategy, inputs, ahead.opinions, cash)
+        return [ahead.opinions for ahead in heard]
+
+
+def _reads_past(strategy: Strategy[Any], inputs: ReplayInputs) -> bool:
+    """True of a strategy that is asked about trades of its account, as a desk with agents."""
+    at = [strategy_at(strategy, name) for name in dict.fromkeys(inputs.points)]
+    return any(isinstance(one, Consults) and isinstance(one, ReadsPast) for one in at)
 
 
 async def _consult(strategy: Strategy[Any], inputs: ReplayInputs, opinions: Mapping[int, Any], cash: float) -> None:

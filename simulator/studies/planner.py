@@ -116,7 +116,7 @@ def _sample(inputs: SweepInputs) -> float:
 
 def _add_questions(plan: SweepPlan, inputs: SweepInputs, missing: Sequence[int]) -> SweepPlan:
     """Return `plan` with the questions of its desks. Those before the open are counted once, whoever shares them; what
-    is asked on the account is counted for each member that is `missing`, as one with nothing but cash would ask it."""
+    is asked on the account is counted for each member that is `missing`, as often as the first of them asks it."""
     study, workspace = inputs.study, inputs.workspace
     left = len(missing) + len(study) - study.space.known
     if not missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -242,6 +243,17 @@ def test_a_sweep_of_a_desk_is_planned_and_no_worker_asks_its_agents(house: Path)
     error = call(house, "sweep", *span, "--set", "caps.stop=0.02,0.03", "--executor", "loky").exception
     assert isinstance(error, SimError)
     assert "asked by this process" in str(error)
+
+
+def test_a_plan_of_a_desk_counts_what_its_run_asks_reviews_and_backtests_among_it(house: Path) -> None:
+    (folder,) = (house / "reports").glob("momentum_desk-*")
+    asked = Counter(json.loads(line)["stage"] for line in (folder / "llm_calls.jsonl").read_text().splitlines())
+    span = ("--strategy", "momentum_desk", *SYMBOLS, "--from", "2024-01-02", "--to", "2024-03-28")
+    lines = {one["stage"]: one for one in answer(house, "run", *span, "--plan")["lines"]}
+    assert {name: one["calls"] for name, one in lines.items()} == asked
+    assert {"optimizer", "reviewer", "backtester"} <= set(lines)
+    assert not any(one["misses"] for one in lines.values())
+    assert all(lines[name]["most_calls"] >= lines[name]["calls"] for name in ("optimizer", "reviewer", "backtester"))
 
 
 def test_a_desk_reads_as_text(house: Path) -> None:
