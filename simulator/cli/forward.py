@@ -431,7 +431,7 @@ def _show_parity(found: Parity, most: int) -> None:
     if found.since is not None:
         told = ", ".join(f"{count:,} of {part}" for part, count in found.count_approved().items()) or "none"
         since = found.since[:16].replace("T", " ")
-        say(f"approved   a person changed trades from {since} on; differences since: {told}")
+        say(f"approved   a person changed trades from {since} on; of the book as decided differ {told}")
     days = f"from {found.first} to {found.last}"
     what = "the replay is the same" if found.holds else counted(len(found.differences), "difference")
     say(f"{found.run}, {days}: {what}")

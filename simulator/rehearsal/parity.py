@@ -5,8 +5,9 @@
 
 The replay asks no model: a question that was not asked before is a prompt that has changed.
 
-A test whose trades a person changed is held against it as the strategy decided it (`rehearsal/shadow.py`): each
-decision with the orders that were planned at first. Later ones rest on another book: what differs is told apart.
+In an account where a person changed trades each later decision is replayed on the book it was recorded with, and its
+fills and books are held against the test's own orders (`rehearsal/approved.py`); what differs from the replay's is
+counted.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from itertools import chain
 from math import isclose, prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from simulator.config import load_config, override_config
 from simulator.errors import DataError, LLMError, UsageError
 from simulator.evidence.writer import session_ends
 from simulator.forward import payloads
-from simulator.forward.approvals import fold, list_changed
+from simulator.forward.approvals import fold
 from simulator.forward.books import Split
 from simulator.forward.feed import ASKED, adjust_for_splits, input_digests
 from simulator.forward.registration import find_folder
@@ -33,6 +35,8 @@ from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.market.load import available
 from simulator.market.news import load_news
+from simulator.rehearsal.approved import Approved, find_approved
+from simulator.rehearsal.difference import CENT, NOTHING, PARTS, PRICE, ROUNDING, SHARE, Difference, Part
 from simulator.replay.run import Replayed, replay_strategy
 from simulator.runs.accounts import COUNCIL, replay_accounts
 from simulator.runs.forward import as_traded, members_of
@@ -41,37 +45,14 @@ from simulator.runs.load_inputs import load_inputs
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
 from simulator.store.database import open_store
-from simulator.store.events import Event
-from simulator.trading.cycle import TradingRules
+from simulator.store.events import Event, Stored
+from simulator.trading.cycle import Intent, TradingRules
 from simulator.trading.model import Decision, Order
 from simulator.trading.strategy import points_of, seats_of
 from simulator.workspace import Workspace
 
-Part = Literal["inputs", "prompts", "decisions", "orders", "fills", "books"]
-PARTS: tuple[Part, ...] = ("inputs", "prompts", "decisions", "orders", "fills", "books")
-
-CENT, SHARE, PRICE, ROUNDING, NOTHING = 0.005, 1e-6, 1e-8, 1e-12, 1e-9
-"""Dollars, shares, fractions of a price and of a number decided by which the two may differ; what of the latter counts
-as zero."""
-
 Facts = dict[tuple[Hashable, ...], Any]
 """Values of one part, under (account, instant or session, …)."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A value that is not the same; None on the side that has none. `where` is account, instant or session, thing."""
-
-    part: Part
-    where: tuple[str, ...]
-    forward: Any
-    replay: Any
-
-    def __str__(self) -> str:
-        if self.part == "inputs":
-            return f"inputs: {self.where[0]} is not what it was when {self.where[1]} was booked"
-        sides = ("none" if one is None else str(one) for one in (self.forward, self.replay))
-        return f"{self.part}: {' '.join(self.where)}: {' in the forward test, '.join(sides)} in the replay"
 
 
 @dataclass(frozen=True)
@@ -79,8 +60,8 @@ class Parity:
     """Result of a comparison: how much was compared of each part, and all that differed.
 
     `slippage_bps` is what market orders paid over the price they were to fill at, `traded` the dollars behind it.
-    `approved` are differences that came after a person first refused, changed or left unanswered a trade, decided at
-    `since`: they are of the book as approved, and none of the strategy.
+    `approved` are fills and books of accounts in which a person refused, changed or left unanswered a trade, the first
+    of them decided at `since`: what differs from the book as decided.
     """
 
     run: str
@@ -157,8 +138,8 @@ class Side:
         before, price = self.fills.get(where, (0.0, 0.0))
         self.fills[where] = before + shares, (before * price + shares * paid) / (before + shares)
 
-    def close(self, account: str, session: str, equity: float, positions: Mapping[str, float]) -> None:
-        self.books[account, session, "equity"] = equity
+    def close(self, account: str, session: str, equity: float, cash: float, positions: Mapping[str, float]) -> None:
+        self.books[account, session, "equity"], self.books[account, session, "cash"] = equity, cash
         for symbol, shares in positions.items():
             if abs(shares) > SHARE:
                 self.books[account, session, symbol] = shares * self._ratio(symbol, session)
@@ -191,9 +172,9 @@ def splits_of(events: Sequence[Event]) -> list[Split]:
     return [Split(one["symbol"], date.fromisoformat(one["session"]), one["ratio"]) for one in found]
 
 
-def read_side(events: Sequence[Event], last: date, held: Container[datetime]) -> Side:
+def read_side(events: Sequence[Event], last: date, held: Container[datetime], approved: Mapping[str, Approved]) -> Side:
     """Return what a forward test did. After the close of the session `last` a replay orders nothing, and of the points
-    there it has those `held` alone, reviews."""
+    there it has those `held` alone, reviews. Of decisions on books as `approved` the first intent counts."""
     (ends,) = sessions(last, last).closes_at.tolist()
     side, made = Side(splits=splits_of(events)), dict[tuple[str, datetime], Any]()
     for event in events:
@@ -203,6 +184,8 @@ def read_side(events: Sequence[Event], last: date, held: Container[datetime]) ->
             over = instant(intent.decision.as_of) >= ends
             if over and intent.decision.as_of not in held:
                 continue
+            if account in approved:
+                intent, _ = approved[account].points.get(intent.decision.as_of, (intent, ()))
             made[account, intent.decision.as_of] = intent
             planned = not over and "approval" not in payload  # else as a person changed it
             for order in intent.orders if planned else ():  # of a later revision those that had still to be sent
@@ -211,7 +194,7 @@ def read_side(events: Sequence[Event], last: date, held: Container[datetime]) ->
             fill = payloads.read_fill(payload)
             side.fill(account, fill.at, fill.symbol, fill.quantity, fill.price)
         elif event.kind == "forward.session" and event.account is not None:
-            side.close(account, payload["session"], payload["equity"], payload["positions"])
+            side.close(account, *(payload[one] for one in ("session", "equity", "cash", "positions")))
     for (account, _), intent in made.items():
         side.decide(account, intent.decision)
     return side
@@ -221,15 +204,18 @@ def _replayed_side(accounts: Mapping[str, Replayed]) -> Side:
     side = Side()
     for name, replayed in accounts.items():
         ledger, bars = replayed.ledger, replayed.ledger.bars
+        intents = [one for one in replayed.results if isinstance(one, Intent)]
+        on_record = {instant(one.decision.as_of) for one in intents}
         for result in replayed.results:
             side.decide(name, result.decision)
-        for order in ledger.orders:
+        planned = [order for one in intents if instant(one.decision.as_of) < bars.closes_at[-1] for order in one.orders]
+        for order in chain((one for one in ledger.orders if one.submitted_at not in on_record), planned):
             side.order(name, order.submitted_at, order)
         for fill in ledger.fills:
             side.fill(name, fill.at, fill.symbol, fill.quantity, fill.price + fill.slippage / fill.quantity)
         for t in session_ends(bars).tolist():
             positions = dict(zip(bars.symbols, ledger.positions[t].tolist(), strict=True))
-            side.close(name, str(day_of(bars.session_of[t])), float(ledger.equity[t]), positions)
+            side.close(name, str(day_of(bars.session_of[t])), float(ledger.equity[t]), float(ledger.cash[t]), positions)
     return side
 
 
@@ -263,14 +249,15 @@ def replay_again(
     data: Path,
     splits: Sequence[Split] = (),
     cash: Mapping[str, float] | None = None,
+    approved: Mapping[str, Approved] | None = None,
 ) -> tuple[dict[str, Replayed], str]:
     """Return the accounts of a replay of `spec` on the bars in `data`, and why it ended early, empty where it did not.
-    They begin with `cash` by account, or that of config/accounts.yaml.
+    They begin with `cash` by account, or that of config/accounts.yaml; those `approved` decide on books on record.
 
     Rules and rule-based analysts answer anew; what models are asked must have been asked before.
     """
     config = override_config(load_config(workspace.config), spec.overrides)
-    rules = TradingRules.from_config(config)
+    rules, books = TradingRules.from_config(config), {name: one.books() for name, one in (approved or {}).items()}
     with open_gateway(replace(spec, cache="replay"), workspace, config) as asking:
         strategy = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols)).strategy
         if all(seat.provider == Offline.name for seat in seats_of(strategy).values()):
@@ -286,10 +273,11 @@ def replay_again(
         try:
             own = next(name for name, one in members_of(strategy, config).items() if one is strategy)
             begins = (cash or {}).get(own, config.accounts.cash)
-            replayed = replay_strategy(strategy, inputs, rules, begins, None, asking.loop)
+            replayed = replay_strategy(strategy, inputs, rules, begins, None, asking.loop, books=books.get(own))
         except LLMError as error:
             return {}, error.found
-    accounts = {one.name: one.replayed for one in replay_accounts(strategy, replayed, rules, config.accounts, cash)}
+    every = replay_accounts(strategy, replayed, rules, config.accounts, cash, books)
+    accounts = {one.name: one.replayed for one in every}
     return accounts or {COUNCIL: replayed}, "" if replayed.stopped is None else replayed.stopped.found
 
 
@@ -323,31 +311,33 @@ def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
         raise DataError(
             what, where=str(folder / "data"), mend="parity needs what the test was decided on: restore them"
         )
-    accounts, stopped = replay_again(spec, last, workspace, folder / "data", splits_of(events), cash_of(events))
+    cash, splits = cash_of(events), splits_of(events)
+    approved = _approved_of(run, stored, spec, workspace, splits, cash)
+    accounts, stopped = replay_again(spec, last, workspace, folder / "data", splits, cash, approved)
     held = {result.decision.as_of for replayed in accounts.values() for result in replayed.results}
-    forward, again = read_side(events, last, held), _replayed_side(accounts)
-    checked, changed = _changed_inputs(events, folder / "data")
-    differences = changed + [
-        one for part in PARTS[1:] for one in _differ(part, getattr(forward, part), getattr(again, part))
-    ]
+    forward, again = read_side(events, last, held, approved), _replayed_side(accounts)
+    checked, differences = _changed_inputs(events, folder / "data")
     if stopped:
-        differences.insert(0, Difference("prompts", ("all", str(last), "asked"), None, stopped))
+        differences.append(Difference("prompts", ("all", str(last), "asked"), None, stopped))
+    counted = list[Difference]()
+    for one in chain.from_iterable(_differ(part, getattr(forward, part), getattr(again, part)) for part in PARTS[1:]):
+        changed = approved.get(one.where[0])
+        (counted if changed is not None and changed.excuses(one) else differences).append(one)
+    for name, replayed in accounts.items():
+        differences += approved[name].find_differences(replayed.inputs) if name in approved else ()
     compared = {part: len(getattr(forward, part)) if part != "inputs" else checked for part in PARTS}
-    since = min(
-        (one.decided_at for one in list_changed(fold({}, stored).values())), key=datetime.fromisoformat, default=None
-    )
-    approved = [one for one in differences if since is not None and _is_after(one, since)]
-    left = tuple(one for one in differences if one not in approved)
-    return Parity(run, spec.first, last, compared, left, *_slippage(events), since, tuple(approved))
+    since = min((one.since.isoformat() for one in approved.values()), default=None)
+    paid = _slippage(events)
+    return Parity(run, spec.first, last, compared, tuple(differences), *paid, since, tuple(counted))
 
 
-def _is_after(one: Difference, since: str) -> bool:
-    """Return True for a difference that may come of a trade decided at `since` which a person changed."""
-    if one.part == "inputs":
-        return False
-    if len(one.where[1]) == len("2024-06-03"):  # a session, at whose end the book is another
-        return one.where[1] >= since[:10]
-    return datetime.fromisoformat(one.where[1]) > datetime.fromisoformat(since)
+def _approved_of(
+    run: str, stored: Sequence[Stored], spec: RunSpec, workspace: Workspace, splits: Sequence[Split],
+    cash: Mapping[str, float],
+) -> dict[str, Approved]:  # fmt: skip
+    config = override_config(load_config(workspace.config), spec.overrides)
+    rules, trades = TradingRules.from_config(config).execution, fold({}, stored).values()
+    return find_approved(run, [one.event for one in stored], trades, splits, rules, cash, config.accounts.cash)
 
 
 def _changed_inputs(events: Sequence[Event], data: Path) -> tuple[int, list[Difference]]:

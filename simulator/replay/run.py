@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,9 @@ from simulator.replay.prefetch import Progress, ask_alone, prefetch, silent
 from simulator.replay.tape import Tape, due_at
 from simulator.trading.broker import ImmediateBroker
 from simulator.trading.cycle import CycleResult, TradingRules, plan
-from simulator.trading.model import Book, Decision
+from simulator.trading.model import Book, Decision, Past
 from simulator.trading.risk import limit
-from simulator.trading.sizing import carry_out
+from simulator.trading.sizing import carry_out, place
 from simulator.trading.strategy import Consults, DecidesAlone, ReadsPast, Reports, Strategy, slice_journal, strategy_at
 
 MANY_BARS = 200_000
@@ -58,6 +59,14 @@ class Replayed:
     engine: str = "backtrader"
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """Account as another one had it at a point: what is decided there rests on it, not on the books of the replay."""
+
+    book: Book
+    past: Callable[[ReplayInputs], Past]
+
+
 def replay_strategy(
     strategy: Strategy[Any],
     inputs: ReplayInputs,
@@ -66,15 +75,16 @@ def replay_strategy(
     progress: Progress | None = None,
     loop: asyncio.Runner | None = None,
     kept: KeptOpinions | None = None,
+    books: Mapping[datetime, Recorded] | None = None,
 ) -> Replayed:
     """Replay `strategy` over `inputs` with both engines, within `loop` where its connections live there. Opinions in
-    `kept` are not formed again.
+    `kept` are not formed again; `books` are those of `play`.
 
     Where the asking stopped early (budget spent, a question refused for good) the dates decided so far are replayed;
     with none the error itself is raised. Raises AuditError when the engines differ by over 1e-9 of equity.
     """
     report = progress or silent
-    if chosen := choose_engine(strategy, inputs):
+    if (chosen := choose_engine(strategy, inputs)) and not books:
         done = _play_ahead(chosen, inputs, rules, cash, report)
         if done is not None:
             return done
@@ -86,7 +96,7 @@ def replay_strategy(
             inputs = inputs.until(ahead.until)
         # Stopped by whoever sees the progress: to tell him of what is put away would stop that too.
         told = silent if isinstance(ahead.stopped, StoppedByUserError) else report
-        done = play(strategy, inputs, rules, cash, ahead.opinions, told, running)
+        done = play(strategy, inputs, rules, cash, ahead.opinions, told, running, books)
     return done if ahead.stopped is None else replace(done, stopped=ahead.stopped)
 
 
@@ -139,15 +149,14 @@ def play(
     opinions: Mapping[int, Any],
     report: Progress,
     loop: asyncio.Runner,
+    books: Mapping[datetime, Recorded] | None = None,
 ) -> Replayed:
     """Play one account over `inputs` from `opinions` formed already {index of the instant: opinion}. Others are formed
-    when their date has come, up to one that stops the asking.
-
-    Raises AuditError when the engines differ by over 1e-9 of equity.
+    when their date has come, up to one that stops the asking. Decisions at the instants of `books` rest on these and
+    are carried out on the account's own; they are intents. Raises AuditError when the engines differ by over 1e-9.
     """
     at = {name: strategy_at(strategy, name) for name in dict.fromkeys(inputs.points)}
     consulting: dict[str, Consults[Any]] = {name: one for name, one in at.items() if isinstance(one, Consults)}
-    reading_past = {name for name, one in at.items() if isinstance(one, ReadsPast)}
     results, journal = list[CycleResult](), list[Decision]()
     before: tuple[Strategy[Any], Snapshot, Any] | None = None
 
@@ -160,18 +169,19 @@ def play(
     def decide(k: int, broker: ImmediateBroker, orders: bool = True) -> None:
         nonlocal before
         snapshot, name = inputs.snapshots[k], inputs.points[k]
-        deciding, past, book, opinion = at[name], tuple(journal), broker.book(), opinions.get(k)
+        deciding, past, opinion, given = at[name], tuple(journal), opinions.get(k), (books or {}).get(snapshot.as_of)
         if k not in opinions and deciding.reads != "nothing":
             opinion = ask(k, deciding.opine(snapshot, slice_journal(deciding, past, before)))
         before = deciding, snapshot, opinion
-        if name in reading_past:
-            book = replace(book, past=broker.past(snapshot.as_of))
+        book = _book_at(snapshot.as_of, given, broker, inputs, isinstance(deciding, ReadsPast))
         if name in consulting:
             opinion = ask(k, consulting[name].consult(snapshot, opinion, book, past))
         intent = plan(snapshot, deciding, book, past, rules, opinion, broker.next_id)
-        if orders:
+        if orders and given is None:
             carry_out(intent, broker)
-        results.append(CycleResult(intent.decision, intent.allowed, intent.cuts))
+        elif orders:
+            place(intent.allowed, broker, execution)
+        results.append(CycleResult(intent.decision, intent.allowed, intent.cuts) if given is None else intent)
         journal.append(intent.decision)
         heard(k + 1, str(snapshot.session))
 
@@ -191,3 +201,12 @@ def play(
         ledger = backtrader_engine.replay_tape(inputs.traded, tape, execution, cash, marks)
     difference = audit.audit(ledger, kernel.replay_tape(inputs.traded, tape, execution, cash, marks))
     return Replayed(inputs, ledger, tuple(results), tape, difference, opinions, stopped)
+
+
+def _book_at(
+    as_of: datetime, given: Recorded | None, broker: ImmediateBroker, inputs: ReplayInputs, reads_past: bool
+) -> Book:
+    book = broker.book() if given is None else given.book
+    if not reads_past:
+        return book
+    return replace(book, past=broker.past(as_of) if given is None else given.past(inputs))

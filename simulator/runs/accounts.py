@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from simulator.config import Accounts
 from simulator.council.records import meeting_record
 from simulator.replay.prefetch import silent
-from simulator.replay.run import Replayed, play
+from simulator.replay.run import Recorded, Replayed, play
 from simulator.trading.cycle import TradingRules
 from simulator.trading.strategy import Committee, Strategy
 
@@ -42,20 +43,23 @@ def replay_accounts(
     rules: TradingRules,
     config: Accounts,
     cash: Mapping[str, float] | None = None,
+    books: Mapping[str, Mapping[datetime, Recorded]] | None = None,
 ) -> tuple[Account, ...]:
     """Return the accounts of a committee in the order of accounts.yaml, its own among them; none for other strategies.
 
     `replayed` is the committee's own account. The others are played from its opinions under the same rules, with
-    the same cash, or what `cash` has under its name. A seat that no account has as its role gives its own name to its
-    account.
+    the same cash, or what `cash` has under its name, and decide on what `books` has there. A seat that no account has
+    as its role gives its own name to its account.
     """
     if not isinstance(strategy, Committee):
         return ()
     names = {account.role: name for name, account in config.accounts.items()}
     begins = {seat: (cash or {}).get(names.get(seat, seat), config.cash) for seat in strategy.members}
+    given = {seat: (books or {}).get(names.get(seat, seat)) for seat in strategy.members}
+    inputs, opinions = replayed.inputs, replayed.opinions
     with asyncio.Runner() as loop:
         played = {
-            seat: play(strategy.member(seat), replayed.inputs, rules, begins[seat], replayed.opinions, silent, loop)
+            seat: play(strategy.member(seat), inputs, rules, begins[seat], opinions, silent, loop, given[seat])
             for seat in strategy.members
         }
     made = [Account(names.get(seat, seat), seat, strategy.seats[seat].model, done) for seat, done in played.items()]

@@ -129,6 +129,9 @@ def whole_shares_of_the_day(differences: Sequence[Difference], ratio: int) -> No
         elif one.where[-1] == "equity":
             assert abs(one.forward - one.replay) < ratio * 10.0  # what so many shares, and one less, gained or lost
             continue
+        elif one.where[-1] == "cash":
+            assert abs(one.forward - one.replay) < ratio * 300.0  # what so many shares cost
+            continue
         else:
             mine, theirs = one.forward, one.replay
         assert abs(mine) == abs(theirs) // ratio * ratio
