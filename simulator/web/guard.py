@@ -28,7 +28,7 @@ HEADERS = {
 OPEN = ("/healthz",)
 """Paths a health check asks by any name of this machine; they change and tell nothing."""
 LOCAL = ("/metrics",)
-"""Paths for programs of this machine alone: they refuse what a proxy hands on."""
+"""Paths for programs of this machine alone: by its own names, never by that of a proxy, and not what one hands on."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Addresses:
     hosts: frozenset[str]
     origins: frozenset[str]
     here: frozenset[str] = frozenset()
-    """Names of this machine, by which it may ask for LOCAL where `hosts` are those of a proxy."""
+    """Names of this machine, by which alone LOCAL is asked for where `hosts` are those of a proxy."""
 
     @property
     def is_secure(self) -> bool:
@@ -91,7 +91,8 @@ class Guard:
     def _refuse(self, method: str, path: str, headers: Headers) -> PlainTextResponse | None:
         if path in OPEN and method == "GET":
             return None
-        if headers.get("host", "") not in self.known.hosts | (self.known.here if path in LOCAL else frozenset()):
+        local = path in LOCAL and self.known.here
+        if headers.get("host", "") not in (local or self.known.hosts):
             return PlainTextResponse("no such host here; --public names the address of a proxy\n", 421)
         if method not in ("GET", "HEAD"):
             if {*headers.getlist("origin")} - self.known.origins or "origin" not in headers:

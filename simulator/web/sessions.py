@@ -13,7 +13,8 @@ from simulator.workspace import Workspace
 
 LASTS_S = 12 * 3600.0
 TRIES, STRANGERS, WITHIN_S = 10, 100, 60.0
-MOST = 1000
+MOST, MOST_OF_TOKEN = 1000, 20
+"""Addresses whose failed tries are counted, and sessions of a token."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,11 @@ class Sessions:
         self.known: dict[str, Session] = {}
 
     def begin(self, token: Token) -> str:
-        """Return the cookie of a new session; the oldest gives way where there are too many."""
+        """Return the cookie of a new session; the oldest of the same token gives way where it has too many."""
         cookie = secrets.token_urlsafe(32)
-        if len(self.known) >= MOST:
-            del self.known[next(iter(self.known))]
+        same = [key for key, one in self.known.items() if one.token == token.digest]
+        if len(same) >= MOST_OF_TOKEN:
+            del self.known[same[0]]
         ends = time.monotonic() + LASTS_S
         self.known[digest_of(cookie)] = Session(token.name, token.role, token.digest, secrets.token_urlsafe(24), ends)
         return cookie

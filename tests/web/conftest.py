@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,14 +71,21 @@ class Site:
         self.server.should_exit = True
         self.thread.join(20)
 
-    def ask(self, *symbols: str, version: int = 1, without_limit: bool = False, room: bool = False) -> None:
-        """Let trades wait for approval, in an account that holds GLD where it has `room` beside it."""
+    def ask(
+        self,
+        *symbols: str,
+        version: int = 1,
+        without_limit: bool = False,
+        room: bool = False,
+        accounts: Sequence[str] = ("COUNCIL",),
+    ) -> None:
+        """Let trades wait for approval, in `accounts` that hold GLD where they have `room` beside it."""
 
         def staged(symbol: str, one: Staged) -> Staged:
             beside = Room.of(symbol, {"GLD": 3e4}, Limits(0.2, 0.3, 0.5, {}), (1.0, 0.5)) if room else None
             return replace(one, limit=None if without_limit else one.limit, room=beside)
 
-        sizes = {one: {name: staged(one, it) for name, it in ASKED.sizes.items()} for one in symbols}
+        sizes = {one: {name: staged(one, ASKED.sizes["COUNCIL"]) for name in accounts} for one in symbols}
         given = replace(ASKED, version=version)
         asked = [replace(given, id=one.lower().rjust(12, "a"), symbol=one, sizes=sizes[one]) for one in symbols]
         self.store.append("run", [Event("approval.asked", ASKED.decided_at, None, write_asked(one)) for one in asked])

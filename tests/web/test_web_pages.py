@@ -112,6 +112,40 @@ def test_trades_are_approved_rejected_changed_and_answered_together(site: Site, 
     until(alone, "document.body.innerText.includes('Nothing waits for approval')")
 
 
+def test_each_account_keeps_what_is_typed_for_it_and_one_size_for_all_is_that_of_every_account(
+    site: Site, alone: Browser
+) -> None:
+    site.ask("SPY", "QQQ", room=True, accounts=("COUNCIL", "GEMINI"))
+    site.beat(101.0)
+    enter(alone, site, width=390)
+    card, at = "[data-id$={}] ", "document.querySelector(`[data-id$={}] {}`)"
+
+    def choose(symbol: str, account: str) -> None:
+        select = at.format(symbol, "[name=account]")
+        alone.run(f"{select}.value = '{account}'; {select}.dispatchEvent(new Event('input', {{bubbles: true}}))")
+
+    choose("spy", "GEMINI")
+    assert not alone.run(f"{at.format('spy', '[name=scale]')}.checkVisibility()")
+    type_in(alone, card.format("spy") + "[name='GEMINI.quantity']", "3")
+    choose("spy", "COUNCIL")
+    assert alone.run(at.format("spy", "[name='COUNCIL.quantity']") + ".value") == ""
+    assert "GEMINI: changed" in alone.run(at.format("spy", "[name=account]") + ".innerText")
+    type_in(alone, card.format("spy") + "[name='COUNCIL.quantity']", "7")
+    alone.run("refresh(true)")
+    assert alone.run(at.format("spy", "[name='COUNCIL.quantity']") + ".checkVisibility()"), "it is chosen still"
+    click(alone, card.format("spy") + "button[value=modify]")
+    until(alone, f"{SAID} === 'SPY is approved'")
+    assert {name: one.quantity for name, one in trades(site)["SPY"].sizes.items()} == {"COUNCIL": 7.0, "GEMINI": 3.0}
+
+    choose("qqq", "GEMINI")
+    type_in(alone, card.format("qqq") + "[name='GEMINI.scale']", "0.8")
+    click(alone, card.format("qqq") + "[name=together]")
+    type_in(alone, "[data-together] [name=scale]", "0.5")
+    click(alone, "[data-together] button[value=modify]")
+    until(alone, f"{SAID} === 'QQQ is approved'")
+    assert {name: one.quantity for name, one in trades(site)["QQQ"].sizes.items()} == {"COUNCIL": 5.0, "GEMINI": 5.0}
+
+
 def test_one_size_for_all_that_are_selected_stands_in_each_and_is_approved_with_what_else_is_changed(
     site: Site, alone: Browser
 ) -> None:

@@ -14,7 +14,8 @@ from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import read_approvals
 from simulator.web import sessions
 from simulator.web.serve import serve
-from simulator.web.tokens import FILE, revoke_token
+from simulator.web.sessions import MOST_OF_TOKEN, Sessions
+from simulator.web.tokens import FILE, add_token, find_token, revoke_token
 from simulator.workspace import Workspace
 from tests.web.conftest import HOSTILE, Site
 
@@ -303,3 +304,16 @@ def test_all_runs_of_a_forward_report_are_the_runs(site: Site) -> None:
     ann = enter(site, site.token("ann", "read"))
     status, headers, _ = ask(site, "GET", "/forward/index.html", cookie=ann["cookie"])
     assert (status, headers["location"]) == (307, "/runs")
+
+
+def test_many_logins_of_one_token_end_its_own_oldest_session_alone(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, tmp_path)
+    ann = find_token(workspace, add_token(workspace, "ann", "read"))
+    bob = find_token(workspace, add_token(workspace, "bob", "read"))
+    assert ann is not None
+    assert bob is not None
+    known = Sessions(workspace)
+    first = known.begin(ann)
+    cookies = [known.begin(bob) for _ in range(MOST_OF_TOKEN + 5)]
+    assert known.find(first) is not None
+    assert [known.find(one) is not None for one in cookies] == [False] * 5 + [True] * MOST_OF_TOKEN

@@ -48,6 +48,19 @@ const put = (kept) => fields().forEach((one) => {
   if (one.type === "checkbox") one.checked = value; else one.value = value;
 });
 
+// Fields of the account that is chosen; those of the others keep what is typed, and their names say that there is some.
+function choose() {
+  for (const select of document.querySelectorAll("[data-answer] [name=account]")) {
+    const option = new Map([...select.options].map((one) => [one.value, one]));
+    for (const group of select.form.querySelectorAll("[data-in]")) {
+      const one = option.get(group.dataset.in), typed = [...group.querySelectorAll("input")].some((field) => field.value !== "");
+      group.hidden = group.dataset.in !== select.value;
+      one.textContent = one.dataset.name + (typed ? ": changed" : "");
+    }
+  }
+}
+choose();
+
 // Places in a drawing: the page's policy allows no style in its markup.
 function place(root) {
   for (const one of root.querySelectorAll("[data-top]")) one.style.top = `${one.dataset.top}%`;
@@ -83,9 +96,8 @@ async function read() {
 }
 
 // Prices go on under what somebody types, and so does what the rules say of it.
-const inAccount = (form, name) => form.elements.account?.value ? `${form.elements.account.value}.${name}` : name;
-const changesOf = (form) => Object.fromEntries(["scale", "quantity", "limit", "stop", "take_profit"]
-  .filter((name) => form.elements[name].value !== "").map((name) => [inAccount(form, name), Number(form.elements[name].value)]));
+const changesOf = (form) => Object.fromEntries([...form.querySelectorAll("[type=number]")]
+  .filter((one) => one.value !== "").map((one) => [one.name, Number(one.value)]));
 const isChanged = (form) => Boolean(form) && Object.keys(changesOf(form)).length > 0;
 function freshen(root, chosen) {
   for (const one of root?.querySelectorAll("[data-fresh]") ?? []) {
@@ -120,7 +132,12 @@ document.addEventListener("input", (event) => {
   // One size for all that are selected stands in the field of each, and is held against its rules there.
   const each = event.target.closest("[data-together]") && event.target.name === "scale" ? chosenForms()
     : event.target.name === "together" && together.elements.scale.value !== "" ? [form] : [];
-  for (const one of each) { one.elements.scale.value = one.elements.together.checked ? together.elements.scale.value : ""; previewSoon(one); }
+  for (const one of each) {
+    for (const field of one.querySelectorAll("[name$='.scale']")) field.value = ""; // of each, in every account
+    one.elements.scale.value = one.elements.together.checked ? together.elements.scale.value : "";
+    previewSoon(one);
+  }
+  choose();
 });
 
 let turn = 0, shown = 0;
@@ -134,7 +151,7 @@ async function refresh(force) {
   const kept = keep(), open = folds(), focus = placeOf(document.activeElement);
   place(fresh);
   document.querySelector("main").replaceChildren(...fresh.childNodes);
-  put(kept); unfold(open); stale = false; mark(); grow();
+  put(kept); choose(); unfold(open); stale = false; mark(); grow();
   if (focus) document.querySelector(focus)?.focus({preventScroll: true});
 }
 
