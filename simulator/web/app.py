@@ -154,7 +154,7 @@ class Desk:
         if token is None:
             self.limiter.note(address, device)  # before anything is awaited: many at once are many tries
         person = actions.Person(token.name if token else "?", address)
-        action = "logged in" if token else "login refused"
+        action = "logged in" if token else actions.LOGIN_REFUSED
         with contextlib.suppress(SimError):  # a store that takes nothing keeps nobody from the switches
             await anyio.to_thread.run_sync(self._note, person, action, token.role if token else "")
         if token is None:

@@ -21,14 +21,14 @@ from simulator.report import forward_page
 from simulator.runs.strategies import available
 from simulator.store.database import Store
 from simulator.store.events import Stored
-from simulator.web.actions import RUN
+from simulator.web.actions import LOGIN_REFUSED, RUN
 from simulator.web.feed import describe
 from simulator.web.holdings import read_book
 from simulator.web.reports import list_reports
 from simulator.web.timeline import read_timeline
 from simulator.workspace import Workspace
 
-NEWEST = 200
+NEWEST, MOST_DEEDS = 200, 2_000
 DECIDED = Decided()
 TOLD = 20
 """Newest answers of which it is told what came of their orders."""
@@ -127,11 +127,21 @@ def look_at_runs(workspace: Workspace, store: Store) -> dict[str, Any]:
 
 
 def look_at_audit(_workspace: Workspace, store: Store) -> dict[str, Any]:
-    """Return who did what, when, having seen what, the newest first."""
+    """Return who did what, when, having seen what, the newest first; and logins that were refused, counted by hour:
+    strangers make as many of these as they like, and must push nothing else off the page."""
     stored, trades = store.of_forward(None, ("web.acted", CLOSING, *KINDS)), read_approvals(store)
     acted = [one for one in stored if one.event.payload.get("by") or one.event.kind in ("approval.expired", CLOSING)]
+    refused = [one for one in acted if one.event.payload.get("action") == LOGIN_REFUSED]
+    deeds = [one for one in acted if one.event.payload.get("action") != LOGIN_REFUSED]
     outcomes, symbols = read_outcomes(store, trades[-TOLD:]), {one.id: one.symbol for one in trades}
-    return {"lines": [_line(one, symbols, outcomes) for one in acted[::-1][:NEWEST]]}
+    addresses: dict[str, list[str]] = {}
+    for one in refused[::-1]:
+        addresses.setdefault(one.recorded_at[:13], []).append(str(one.event.payload.get("from", "?")))
+    return {
+        "lines": [_line(one, symbols, outcomes) for one in deeds[::-1][:MOST_DEEDS]],
+        "left": len(deeds[:-MOST_DEEDS]),
+        "refused": [(hour, len(them), len({*them})) for hour, them in addresses.items()][:NEWEST],
+    }
 
 
 def _line(

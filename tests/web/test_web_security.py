@@ -12,7 +12,8 @@ import pytest
 
 from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import read_approvals
-from simulator.web import sessions
+from simulator.store.events import Event
+from simulator.web import actions, sessions
 from simulator.web.serve import serve
 from simulator.web.sessions import MOST_OF_TOKEN, Sessions
 from simulator.web.tokens import FILE, add_token, find_token, revoke_token
@@ -317,3 +318,15 @@ def test_many_logins_of_one_token_end_its_own_oldest_session_alone(tmp_path: Pat
     cookies = [known.begin(bob) for _ in range(MOST_OF_TOKEN + 5)]
     assert known.find(first) is not None
     assert [known.find(one) is not None for one in cookies] == [False] * 5 + [True] * MOST_OF_TOKEN
+
+
+def test_refused_logins_push_nothing_off_the_audit_page(site: Site) -> None:
+    ann = enter(site, site.token("ann", "approve"))
+    site.ask("SPY")
+    ask(site, "POST", "/approvals", approve(version=7), **ann)
+    for n in range(250):
+        given = {"by": "?", "from": f"203.0.113.{n % 7}", "action": actions.LOGIN_REFUSED}
+        site.store.append("web", [Event("web.acted", None, None, given)])
+    page = ask(site, "GET", "/audit", cookie=ann["cookie"])[2]
+    assert "approve: refused" in page
+    assert "250 from 7 addresses" in page
