@@ -66,7 +66,7 @@ def test_rebuild_tells_what_differed_and_puts_it_right(recorded: Path, sim: Sim)
         "trades: 2 changed; put right",
     ]
     again = json.loads(sim("db", "rebuild", "--json", cwd=recorded).stdout)
-    counted = {"recorded": [], "events": 3, "runs": 1, "rows": 4, "differed": {}}
+    counted = {"recorded": [], "events": 3, "runs": 1, "rows": 4, "differed": {}, "left": {}}
     assert again == {"url": str(recorded / "sim.db"), **counted}
     assert sim("db", "rebuild", cwd=recorded).stdout.splitlines()[1:] == ["Every table was as its events have it."]
 

@@ -74,10 +74,14 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def first_run(house: Path) -> Path:
+    """Return the folder of the run that the fixture made; tests may have made more."""
+    return min((house / "reports").glob("momentum_desk-*"), key=lambda one: (one / "run.json").stat().st_mtime_ns)
+
+
 @pytest.fixture(scope="module")
 def evidence(house: Path) -> Evidence:
-    (folder,) = (house / "reports").glob("momentum_desk-*")
-    return read(folder)
+    return read(first_run(house))
 
 
 def test_a_watchlist_is_shown_as_json_and_written_as_csv(house: Path, tmp_path: Path) -> None:
@@ -246,8 +250,9 @@ def test_a_sweep_of_a_desk_is_planned_and_no_worker_asks_its_agents(house: Path)
 
 
 def test_a_plan_of_a_desk_counts_what_its_run_asks_reviews_and_backtests_among_it(house: Path) -> None:
-    (folder,) = (house / "reports").glob("momentum_desk-*")
-    asked = Counter(json.loads(line)["stage"] for line in (folder / "llm_calls.jsonl").read_text().splitlines())
+    asked = Counter(
+        json.loads(line)["stage"] for line in (first_run(house) / "llm_calls.jsonl").read_text().splitlines()
+    )
     span = ("--strategy", "momentum_desk", *SYMBOLS, "--from", "2024-01-02", "--to", "2024-03-28")
     lines = {one["stage"]: one for one in answer(house, "run", *span, "--plan")["lines"]}
     assert {name: one["calls"] for name, one in lines.items()} == asked

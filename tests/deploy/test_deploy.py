@@ -15,6 +15,10 @@ from typing import Any
 
 import pytest
 import yaml
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from simulator.cli import COMMANDS
 from simulator.forward.notify import notify
@@ -162,3 +166,19 @@ def test_a_loop_that_nobody_misses_does_not_make_the_workspace_sick(workspace: P
 def test_metrics_of_a_workspace_without_a_loop_say_so() -> None:
     assert "sim_forward_loops 0.0\n" in render_metrics([], {})
     assert is_healthy([])
+
+
+def test_the_pages_of_the_compose_file_believe_the_bridge_whom_it_asks_for() -> None:
+    made = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    believed = made["services"]["web"]["environment"]["FORWARDED_ALLOW_IPS"]
+    proxied = ProxyHeadersMiddleware(_tell_address, trusted_hosts=believed)
+    asked = [("172.18.0.1", "203.0.113.9"), ("192.168.64.1", "203.0.113.8"), ("198.51.100.7", "203.0.113.7")]
+    seen = []
+    for bridge, browser in asked:
+        client = TestClient(proxied, client=(bridge, 5000))
+        seen.append(client.get("/", headers={"x-forwarded-for": browser}).text)
+    assert seen == ["203.0.113.9", "203.0.113.8", "198.51.100.7"]
+
+
+async def _tell_address(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse(scope["client"][0])(scope, receive, send)

@@ -132,7 +132,7 @@ def test_points_of_a_strategy_are_its_own_or_its_meeting_and_its_checkpoints_by_
         def at(self, _point: str) -> Plain:
             return Looking.checkpoint
 
-    by = config.Schedule(decision_time=time(8, 30), checkpoints=(time(14), time(9), time(14)))
+    by = config.Schedule(decision_time=time(8, 30), checkpoints=(time(14), time(9)))
     assert points_of(Plain(), by) == (Point("meeting", time(8, 30), "monthly", always=True),)
     assert points_of(Plain(), config.Schedule(cadence="daily"))[0].cadence == "daily"
     assert [point.name for point in points_of(Looking(), by)] == ["meeting", "checkpoint 09:00", "checkpoint 14:00"]
