@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 LOOK = """
 import sys
 from simulator.replay.backtrader_feed import bt
@@ -20,6 +22,7 @@ print(bt.strategies.MA_CrossOver.__name__, callable(numpy.f2py.run_main))
 """
 
 
+@pytest.mark.medium
 def test_what_a_replay_does_not_use_is_loaded_when_used() -> None:
     told = subprocess.run([sys.executable, "-W", "ignore", "-c", LOOK], capture_output=True, text=True, check=True)
     assert told.stdout.split("\n")[:-1] == ["False False", "True Vortex Fractal", "MA_CrossOver True"]

@@ -110,6 +110,7 @@ def test_json_is_printable_where_no_character_of_it_steers() -> None:
     assert not is_printable_json('["\\u200b"]')
 
 
+@pytest.mark.medium
 def test_nothing_is_printed_in_another_way() -> None:
     modules = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
     assert set(PRINTERS) < set(modules)

@@ -76,6 +76,7 @@ def findings(path: Path) -> Iterator[tuple[str, int]]:
                     yield "**", node.lineno
 
 
+@pytest.mark.medium
 def test_nothing_is_computed_by_what_processors_differ_in() -> None:
     found, powers, used = [], {}, set()
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -279,6 +280,7 @@ def test_least_squares_finds_the_shortest_of_the_closest(rank: int) -> None:
     assert np.count_nonzero(squares) == rank
 
 
+@pytest.mark.medium
 def test_loops_are_compiled_for_the_stated_baseline_unless_the_user_says_otherwise() -> None:
     code = "import simulator.compiled, numba; print(numba.config.CPU_NAME, repr(numba.config.CPU_FEATURES))"
     unset = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_CPU")}

@@ -53,6 +53,7 @@ def defined(tree: ast.Module) -> Iterator[str]:
             yield node.asname or node.name
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_use_names_of_the_package_that_are_there(path: Path) -> None:
     beside = {script.stem for script in SCRIPTS}

@@ -220,6 +220,7 @@ def answered(workspace: Path, sim: Sim) -> Path:
     return workspace
 
 
+@pytest.mark.medium
 def test_a_corrupt_cache_entry_is_an_error_with_the_command_that_mends_it(answered: Path, sim: Sim) -> None:
     with sqlite3.connect(answered / "llm_cache" / "cache.db") as database:
         database.execute("UPDATE Cache SET value = CAST(replace(value, 'a', 'b') AS BLOB)")

@@ -29,6 +29,7 @@ def first(convene, year):
     return convene().hold([year.snapshot(0)])
 
 
+@pytest.mark.medium
 def test_the_system_message_is_the_same_for_everybody_at_every_meeting(followed):
     assert len({request.messages[0].content for request in followed[0].gateway.heard}) == 1
 

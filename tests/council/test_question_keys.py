@@ -61,6 +61,7 @@ def first_keys(meetings):
     return first
 
 
+@pytest.mark.medium
 def test_one_question_of_every_stage_has_the_key_it_always_had(followed):
     """A prompt of the shipped council that is edited on purpose moves these keys, and so does a new fact."""
     assert first_keys(followed[0]) == {stage: key for stage, key in KEYS.items() if stage != "repair"}

@@ -213,6 +213,7 @@ def test_who_answers_for_more_of_a_position_sees_the_exits_of_all_of_it(market: 
     assert {one.sizes["COUNCIL"].side for one in (first, more)} == {"buy"}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("change", "shares", "stop"), [("quantity=40", 40.0, 40.0), ("quantity=260", 260.0, 40.0), ("stop=45", 200.0, 45.0)]
 )

@@ -381,6 +381,7 @@ def test_what_does_not_pass_is_one_line_and_not_asked_again(fake: Fake, code: st
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.medium
 def test_a_command_that_takes_too_long_is_killed_with_all_it_started(fake: Fake, tmp_path: Path) -> None:
     fake.act(
         f"""

@@ -81,6 +81,7 @@ PASSING = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.fault(
     "services",
     "a passing failure in any form (status, HTML, error in a 200, finish null, no text, an error message as the text)",
@@ -481,6 +482,7 @@ def test_forms_of_a_question_that_both_names_of_the_limit_are_refused_for() -> N
     assert (both.max_tokens, both.limit, both.purpose["refused"]) == (None, "", "max_completion_tokens max_tokens")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", FAULTS)
 def test_no_fault_is_a_traceback_and_what_is_stored_replays(
     name: str, serve: Callable[..., Any], cache: AnswerCache

@@ -83,6 +83,7 @@ def test_changing_the_purpose_leaves_the_key(request: ChatRequest, purpose: dict
     assert replace(request, purpose=purpose).key == request.key
 
 
+@pytest.mark.medium
 @given(requests)
 def test_the_key_is_the_sha256_of_the_canonical_content(request: ChatRequest) -> None:
     assert request.key == hashlib.sha256(canonical_json(request.canonical())).hexdigest()

@@ -70,6 +70,7 @@ def test_an_indicator_nobody_has_is_named_with_what_there_is(whole):
         whole.snapshot(datetime(2023, 6, 1, tzinfo=UTC)).indicator("smaa", "A", 5)
 
 
+@pytest.mark.medium
 def test_headlines_of_all_dates_are_held_once(whole):
     begin = datetime(2022, 1, 3, tzinfo=UTC)
     news = [News(begin + timedelta(minutes=7 * n), f"headline {n}") for n in range(100_000)]

@@ -173,6 +173,7 @@ EVERY: dict[str, Callable[[Bars], Floats]] = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", EVERY)
 @given(count=st.integers(0, 40), more=st.integers(1, 40), seed=st.integers(0, 9999))
 def test_later_bars_change_no_earlier_value_by_a_single_bit(name: str, count: int, more: int, seed: int) -> None:

@@ -168,6 +168,7 @@ def test_rules_of_each_member_are_its_own(bars_of, tape_of):
 numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
 
 
+@pytest.mark.medium
 @given(st.lists(st.one_of(numbers, st.floats(0, 2), st.integers(-60, 60).map(lambda e: 2.0**e)), max_size=40))
 @example([1.0, 2.0**-53, 2.0**-106])  # halfway, and what lies below decides
 @example([1.0, 2.0**-53, 0.0])

@@ -93,6 +93,7 @@ def check_seeds(scenario_of, seeds, quantised=False) -> Counter[str]:
     return seen
 
 
+@pytest.mark.medium
 def test_a_hundred_random_scenarios_are_bit_identical_and_reach_every_branch(scenario_of):
     seen = check_seeds(scenario_of, range(IN_EVERY_RUN))
     assert set(seen) >= EVERY_BRANCH, f"never happened: {sorted(EVERY_BRANCH - set(seen))}"

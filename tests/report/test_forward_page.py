@@ -67,6 +67,7 @@ def test_a_recommendation_came_true_where_its_symbol_moved_that_way_until_the_ne
     assert set(found.hits_by_symbol) == {"SPY"}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("n", [0, 1, 2, 15, 90])
 def test_page_markdown_and_numbers_say_the_same(n: int, tmp_path: Path) -> None:
     facts = facts_of(n)
@@ -89,6 +90,7 @@ def test_page_markdown_and_numbers_say_the_same(n: int, tmp_path: Path) -> None:
     assert all(words in shown for words in LISTED)
 
 
+@pytest.mark.medium
 def test_the_plot_has_one_look_before_session_sixty_and_the_sequence_from_there() -> None:
     early, late = (facts_of(n).primary.verdict.course for n in (59, 200))
     assert draw_sequence(facts_of(1).primary.verdict.course) is None

@@ -45,6 +45,7 @@ def test_trades_point_at_the_decision_that_ordered_them(write_run: Any) -> None:
         assert evidence.sessions[row[0]] == fill.session
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("most", [160_000, 60_000, 40_000, 10])
 def test_debates_grow_briefer_rather_than_larger(write_run: Any, most: int) -> None:
     found, left_out = told(write_run(), most)
@@ -117,6 +118,7 @@ PAIR = {
 }
 
 
+@pytest.mark.medium
 def test_what_the_council_adds_joins_the_report(write_run: Any) -> None:
     folder = write_run()
     variant = {**VARIANT, "pair": PAIR, "verdict": "cannot be told apart"}
@@ -135,6 +137,7 @@ def change(folder: Path, **entries: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **entries}), encoding="utf-8")
 
 
+@pytest.mark.medium
 def test_execution_toggles_stand_beside_the_costs_where_they_were_tried(write_run: Any) -> None:
     folder = write_run()
     assert "filled otherwise" not in build(folder).read_text(encoding="utf-8")
@@ -147,6 +150,7 @@ def test_execution_toggles_stand_beside_the_costs_where_they_were_tried(write_ru
     assert "−0.50 to 2.00" in html
 
 
+@pytest.mark.medium
 def test_contamination_is_flagged_where_it_was_found(write_run: Any) -> None:
     folder = write_run()
     assert 'id="contamination"' not in build(folder).read_text(encoding="utf-8")
@@ -190,6 +194,7 @@ def test_a_contamination_part_of_another_shape_is_no_traceback(write_run: Any, j
     assert found.sentences == ("so",)
 
 
+@pytest.mark.medium
 def test_trials_of_the_same_result_reach_the_verdict_and_others_do_not(write_run: Any) -> None:
     folder = write_run()
     digest = read(folder).run["digest"]
@@ -201,6 +206,7 @@ def test_trials_of_the_same_result_reach_the_verdict_and_others_do_not(write_run
         assert ("Deflated, as published" in html) == known
 
 
+@pytest.mark.medium
 def test_checks_of_this_result_join_the_contamination_and_others_do_not(write_run: Any) -> None:
     folder = write_run()
     check = {

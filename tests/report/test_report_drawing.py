@@ -43,6 +43,7 @@ def test_log_steps_are_few_and_within_bounds(low: float, ratio: float) -> None:
     assert all(low * (1 - 1e-9) <= v <= low * ratio * (1 + 1e-9) for v in values)
 
 
+@pytest.mark.medium
 @given(st.dates(date(1950, 1, 1), date(2040, 1, 1)), st.integers(1, 6000), st.sampled_from([5, 13]))
 def test_the_time_axis_has_a_label_and_never_too_many(start: date, count: int, most: int) -> None:
     sessions = [start + timedelta(days=n + 2 * (n // 5)) for n in range(count)]

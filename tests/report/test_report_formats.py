@@ -84,6 +84,7 @@ def test_json_has_every_number_of_the_page(write_run: Any) -> None:
     assert found["verdict"]["headline"].startswith("Sharpe ")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "shape", [{"sessions": 1}, {"trades": False}, {"undefined": True}, {"ruin": True}, {"members": ()}]
 )

@@ -119,6 +119,7 @@ def test_ten_years_of_twelve_symbols_stay_below_two_megabytes(write_run: Any) ->
     assert build(write_run(sessions=2_520, symbols=TWELVE, start=date(2015, 1, 2))).stat().st_size < 2_000_000
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("shape", AWKWARD.values(), ids=AWKWARD)
 def test_awkward_runs_give_a_well_formed_page_without_a_false_number(write_run: Any, shape: dict[str, Any]) -> None:
     found = page(write_run(**shape))
@@ -164,6 +165,7 @@ def test_fewer_than_sixty_sessions_withhold_annualised_figures(write_run: Any) -
     assert "withheld" not in enough.text
 
 
+@pytest.mark.medium
 def test_an_account_that_reached_zero_gets_a_linear_axis_and_says_so(write_run: Any) -> None:
     assert "The axis is linear" in page(write_run("ruin", ruin=True)).text
     assert "The axis is linear" not in page(write_run("fine")).text
@@ -237,6 +239,7 @@ def test_damage_is_described(write_run: Any, name: str, old: str, new: str, foun
         build(path.parent)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("junk", [None, "x", {"a": 1}])
 def test_any_value_in_run_json_is_shown_or_refused_but_never_a_traceback(write_run: Any, junk: Any) -> None:
     folder = write_run(sessions=60, symbols=("SPY",), members=("trend",))

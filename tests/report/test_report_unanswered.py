@@ -107,6 +107,7 @@ def test_the_page_shows_them_and_escapes_what_models_say(write_run: Any) -> None
     assert "refused: <b>" not in page
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("junk", [None, "x", 3, [], [1], {"a": 1}, {"count": "many"}, {"failed": "x", "metrics": [1]}])
 @pytest.mark.parametrize("key", ["partial", "stopped", "replicates", "shortfalls", "llm"])
 def test_junk_in_its_place_is_shown_or_refused_but_never_a_traceback(write_run: Any, key: str, junk: Any) -> None:

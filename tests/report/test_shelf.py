@@ -81,6 +81,7 @@ def test_only_what_is_new_or_changed_is_opened(
     assert len(rows_of(reports)) == 3
 
 
+@pytest.mark.medium
 @pytest.mark.fault(
     "disk", "a broken run folder among others", "its row in reports/index.html says so, the others stand"
 )
@@ -116,6 +117,7 @@ def test_a_renamed_folder_without_its_run_json_is_a_broken_row_and_an_empty_one_
     assert "empty" not in rows
 
 
+@pytest.mark.medium
 @pytest.mark.fault(
     "disk", "reports/index.html was edited, cut or made by another version", "made anew from the folders"
 )

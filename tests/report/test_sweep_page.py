@@ -310,6 +310,7 @@ def test_a_sweep_without_splits_has_no_section_on_them(tmp_path: Path) -> None:
     assert "combinatorial" not in text
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("seldom", "said"),
     [

@@ -52,6 +52,7 @@ VALUES = [
 ]  # fmt: skip
 
 
+@pytest.mark.medium
 @pytest.mark.fault("python", "a value that a strategy's closure or globals give it has changed", "it is another run")
 @pytest.mark.parametrize(("one", "other"), VALUES)
 def test_a_value_that_is_read_is_part_of_the_source(one: Any, other: Any) -> None:
@@ -152,6 +153,7 @@ def decide(market, given=p):
 """
 
 
+@pytest.mark.medium
 @pytest.mark.fault(
     "python", "two values of one name, a decorator, an attribute or a helper of a helper differ", "it is another run"
 )
@@ -229,6 +231,7 @@ TABLES = [
 ]  # fmt: skip
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("one", "other"), TABLES)
 def test_a_table_counts_with_its_labels_types_notes_and_cells(one: Any, other: Any) -> None:
     first, second = (source_of(function(DECIDE, share=value)) for value in (one, other))
@@ -236,6 +239,7 @@ def test_a_table_counts_with_its_labels_types_notes_and_cells(one: Any, other: A
     assert first == source_of(function(DECIDE, share=one.copy()))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "text",
     [

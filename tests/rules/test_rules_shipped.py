@@ -155,6 +155,7 @@ def test_random_entry_is_a_fair_coin_per_seed_date_and_symbol(bars):
     assert decisions(load("random_entry", seed=0), bars, at) == zero
 
 
+@pytest.mark.medium
 def test_random_entry_is_the_same_under_every_hash_seed():
     program = "from simulator.rules import uniform; print([uniform(0, '2024-01-02', s) for s in ('SPY', 'QQQ')])"
     said = {

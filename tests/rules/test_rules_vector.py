@@ -65,6 +65,7 @@ def tape_of(bars: Bars, instants: np.ndarray, weights: np.ndarray) -> Tape:
     return Tape(instants, bars.symbols, weights, none, none, none)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("name", "parameters"), CASES)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_vector_form_is_the_step_form_to_the_last_bit(name: str, parameters: dict[str, float], seed: int) -> None:
@@ -81,6 +82,7 @@ def test_the_vector_form_is_the_step_form_to_the_last_bit(name: str, parameters:
         assert getattr(books[0], rows).tobytes() == getattr(books[1], rows).tobytes()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", sorted({name for name, _ in CASES}))
 def test_many_sets_of_parameters_at_once_are_what_each_gives_alone(name: str) -> None:
     bars, rule = some_bars(3), rule_class(name)
@@ -120,6 +122,7 @@ def test_a_parameter_a_rule_does_not_have_is_refused() -> None:
             rule_class(name).weights_for(Occasions(some_bars(0), some_bars(0).opens_at[5:9]), {"sow": 3})
 
 
+@pytest.mark.medium
 def test_many_parameter_sets_are_what_each_gives_alone_whatever_the_threads() -> None:
     bars = some_bars(4)
     market, rule, instants = PreparedMarket.of(bars), rule_class("sma_cross"), bars.opens_at[1:]

@@ -64,6 +64,7 @@ def test_bills_on_credit_lose_the_spread_and_nothing_else(workspace: Path) -> No
     assert "Nothing but the cash instrument was held" in run.verdict.headline
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("cadence", ["once", "weekly"])
 def test_a_debit_costs_the_spread_to_the_last_digit_and_is_no_skill(workspace: Path, cadence: str) -> None:
     """What is borrowed to hold bills earns them and pays them: what is left is the spread on the debit carried."""
@@ -91,6 +92,7 @@ def test_a_stated_rate_in_place_of_the_instrument_is_a_note(workspace: Path) -> 
     assert run.metrics["total_return"] == pytest.approx(1.02 ** (251 / 252) - 1, rel=1e-9)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("rate", [0.0, 0.08, 0.15])
 def test_a_number_overrides_the_instrument_in_what_excess_returns_subtract_too(rate: float, workspace: Path) -> None:
     (workspace / "config" / "costs.yaml").write_text(f"cash_interest: {rate}\n")
@@ -105,6 +107,7 @@ def test_a_number_overrides_the_instrument_in_what_excess_returns_subtract_too(r
     assert f"Over a risk-free return of {source}." in run.verdict.details
 
 
+@pytest.mark.medium
 def test_interest_at_a_stated_rate_is_no_choosing(workspace: Path) -> None:
     """A coin that holds cash most of the time chooses no more where the cash earns more."""
     earned = {}
@@ -129,6 +132,7 @@ class Scalp:
 """
 
 
+@pytest.mark.medium
 def test_positions_that_begin_and_end_within_a_bar_are_held_and_judged(workspace: Path) -> None:
     (workspace / "strategies" / "scalp.py").write_text(SCALP)
     run = simulator.run("scalp", ["SPY"], "2023-01-03", "2023-12-29", workspace=workspace)
@@ -147,6 +151,7 @@ class Tiny(Rule):
 """
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("step", "many"), [("1e-9", False), ("0.009", False), ("0.02", True)])
 def test_slivers_are_no_decisions(step: str, many: bool, workspace: Path) -> None:
     (workspace / "strategies" / "tiny.py").write_text(TINY.replace("step", step))
@@ -166,6 +171,7 @@ class Ramp(Rule):
 """
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("share", "plain"), [("0.002 * self.n", "p_mean"), ("1 - 0.002 * self.n", "p_worse")])
 def test_an_exposure_that_only_rises_or_falls_is_neither_skill_nor_worse(
     share: str, plain: str, workspace: Path

@@ -18,6 +18,7 @@ def without_costs(workspace: Path) -> Path:
     return workspace
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("symbol", "last", "total", "sharpe", "drawdown"),
     [

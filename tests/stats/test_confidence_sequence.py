@@ -92,6 +92,7 @@ def autoregressive(rng: np.random.Generator, n: int, count: int) -> np.ndarray:
     return x
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "draw",
     [

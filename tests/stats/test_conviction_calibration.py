@@ -129,6 +129,7 @@ def test_order_of_observations_does_not_matter_and_a_rerun_gives_the_same():
     assert mean_by_forecast(again) == mean_by_forecast(sample)
 
 
+@pytest.mark.medium
 def test_coin_flips_are_told_from_skill_nineteen_times_in_twenty():
     held, means = coverage(200, 8, horizon=15)
     assert 0.91 <= held <= 1.0

@@ -162,6 +162,7 @@ def test_two_equal_strategies_that_move_together_are_told_apart_sooner():
 # Behaviour
 
 
+@pytest.mark.medium
 def test_the_null_is_rejected_too_often_without_lags_and_about_right_with_them():
     rng = np.random.default_rng(20240101)
     rejected = {0: 0, None: 0}

@@ -280,6 +280,7 @@ returns = hnp.arrays(
 )
 
 
+@pytest.mark.medium
 @settings(max_examples=200, deadline=None)
 @given(returns, returns)
 def test_whatever_the_returns_a_value_is_finite_or_has_a_reason(r, b):

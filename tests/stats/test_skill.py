@@ -169,6 +169,7 @@ def test_one_more_trial_never_helps(p: float, trials: int, ratio: float, n: int,
         assert more <= one
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("n", [60, 251, 501])
 @pytest.mark.parametrize("kind", ["coin", "picker", "neutral", "dip buyer", "trend follower"])
 def test_no_book_without_skill_passes_more_often_than_stated(kind: str, n: int) -> None:
@@ -194,6 +195,7 @@ def test_no_book_without_skill_passes_more_often_than_stated(kind: str, n: int) 
     assert rejections(one() for _ in range(REPLICATES)) <= 0.05 * REPLICATES + 2.33 * math.sqrt(0.0475 * REPLICATES)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("n", [60, 251, 1000])
 @pytest.mark.parametrize("kind", ["exponential", "gamma", "puts"])
 def test_noise_that_leans_left_passes_no_more_often_than_stated(kind: str, n: int) -> None:
@@ -244,6 +246,7 @@ def test_planted_skill_is_found_as_often_as_the_noncentral_t_says() -> None:
     assert abs(found / REPLICATES - power) < 0.05 + 2.33 * math.sqrt(power * (1 - power) / REPLICATES)
 
 
+@pytest.mark.medium
 def test_a_symbol_listed_late_is_held_from_then_on():
     """Zeros of the time before its first bar are no choice: its mean exposure, and its mean reward, begin with it."""
     rng = np.random.default_rng(3)

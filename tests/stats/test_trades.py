@@ -149,6 +149,7 @@ fill = st.tuples(
 )
 
 
+@pytest.mark.medium
 @settings(max_examples=200, deadline=None)
 @given(st.lists(fill, min_size=1, max_size=40))
 def test_when_everything_is_sold_trades_add_up_to_the_cash_made(rows):

@@ -21,6 +21,8 @@ from simulator.store.events import Event, Kind
 
 from .test_store_kill import WHOLE, shape, start
 
+pytestmark = pytest.mark.medium
+
 KILLED = """
 import json, os, sys
 from pathlib import Path

@@ -24,6 +24,8 @@ from simulator.store.projections import LEAST
 from simulator.trading.fills import LEAST_SHARES
 from simulator.workspace import Workspace, make_workspace
 
+pytestmark = pytest.mark.medium
+
 RUN = "test"
 TABLES = ("approvals", "orders", "positions", "trades")
 ANSWERS = ("2024-06-03 SPY approve", "* QQQ modify scale=0.5 smaller", "* * reject not this week")

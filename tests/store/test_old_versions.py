@@ -18,6 +18,8 @@ from simulator.store.events import Event
 from ..conftest import Sim
 from .conftest import fill, run
 
+pytestmark = pytest.mark.medium
+
 DATA = Path(__file__).parents[1] / "data"
 ARCHIVES = {"0001": "store_0001", "0002": "main_v2", "0003": "store_0003", "0004": "store_0004"}
 COMPUTED = ("pipeline_runs", "research_packs", "pm_pitches", "peer_reviews", "checkpoints", "trades", "positions")

@@ -96,6 +96,7 @@ WITHOUT_EFFECT = ("fill rules", "time of day")
 """On these bars: no price is merely touched, and a morning brings no bar."""
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_member_has_the_books_of_its_run_whatever_is_swept(workspace: Workspace, kind: str) -> None:
     strategy, sets = KINDS[kind]

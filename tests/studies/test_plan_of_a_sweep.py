@@ -47,6 +47,7 @@ def test_a_rule_s_parameters_are_sorted_by_what_they_change_and_nobody_is_asked(
     assert tree(place.root) == before
 
 
+@pytest.mark.medium
 def test_a_council_s_questions_are_counted_once_whoever_of_the_members_shares_them(place: Workspace) -> None:
     before = tree(place.root)
     typed: dict[str, Any] = {"strategy": "small_council", "first": "2024-09-03", "last": "2024-09-13"}

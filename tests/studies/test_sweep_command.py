@@ -100,6 +100,7 @@ def test_shards_say_what_is_missing_and_the_last_one_concludes(place: Path, sim:
         assert f"{folder} is a sweep, not a run; `sim report {folder}` shows it" in told.stderr
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("words", "why"),
     [

@@ -239,6 +239,7 @@ def intents(draw: st.DrawFn) -> Intent:
     return intent_of(*targets, held=held, cash=draw(st.sampled_from([100.0, 5_000.0, 1e6])), marks=marks)
 
 
+@pytest.mark.medium
 @settings(max_examples=300, deadline=None)
 @given(intents())
 def test_no_ticket_of_any_intent_is_refused_for_its_form(intent: Intent) -> None:

@@ -46,6 +46,7 @@ def accounts() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+@pytest.mark.medium
 @settings(max_examples=200, deadline=None)
 @given(accounts(), scripts)
 def test_no_leg_is_ordered_twice_and_no_order_answers_a_book_that_was_not_planned_on(
@@ -75,6 +76,7 @@ def test_no_leg_is_ordered_twice_and_no_order_answers_a_book_that_was_not_planne
             assert held + what["quantity"] == pytest.approx(aim), "sized on another position than was last read"
 
 
+@pytest.mark.medium
 @settings(max_examples=100, deadline=None)
 @given(accounts(), scripts)
 def test_once_the_world_is_quiet_the_account_comes_to_its_targets(state: dict[str, Any], script: list[Any]) -> None:
@@ -95,6 +97,7 @@ def test_once_the_world_is_quiet_the_account_comes_to_its_targets(state: dict[st
         assert abs(worth) < 1.0, "less than an order is worth"
 
 
+@pytest.mark.medium
 @settings(max_examples=60, deadline=None)
 @given(accounts(), scripts, scripts)
 def test_what_fills_after_it_was_sent_is_never_answered_by_a_second_order(
@@ -146,6 +149,7 @@ def test_an_answer_that_never_came_is_looked_up_and_the_order_keeps_its_id() -> 
     assert done.intent.revision == 0
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("label", ["record: done", "submit: asked", "submit: accepted"])
 def test_a_client_killed_at_any_point_goes_on_without_a_second_order(tmp_path: Path, label: str) -> None:
     state = tmp_path / "state.json"

@@ -198,6 +198,7 @@ events = st.one_of(
 )
 
 
+@pytest.mark.medium
 @settings(max_examples=200, deadline=None)
 @given(positions, weights, st.lists(events, max_size=60), st.booleans())
 def test_nothing_is_ordered_twice_and_nothing_before_its_turn(

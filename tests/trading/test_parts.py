@@ -55,6 +55,7 @@ def test_many_are_divided_as_one_to_the_last_bit(given_shares: list[float], take
     assert rests[0, 0] == rest
 
 
+@pytest.mark.medium
 @given(st.integers(2, 400), st.integers(0, 400))
 def test_what_was_taken_of_a_part_is_not_taken_again(total: int, taken: int) -> None:
     parts, _ = parts_of(((0.3, 11.0), (0.3, 12.0)), 13.0)

@@ -76,6 +76,7 @@ def test_limits_cut_to_the_last_bit_what_is_worked_out_by_hand(asked, held, grou
     assert list(cuts) == sentences
 
 
+@pytest.mark.medium
 def test_limits_need_no_compiler():
     code = "import sys; import simulator.trading.risk; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

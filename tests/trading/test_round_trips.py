@@ -99,6 +99,7 @@ BARS = st.lists(
 )
 
 
+@pytest.mark.medium
 @given(BARS, st.data())
 def test_random_trades_agree_with_a_walk_bar_by_bar(bars: list[tuple[float, ...]], data: st.DataObject) -> None:
     fills: list[tuple[int, float, float, int]] = []

@@ -42,6 +42,7 @@ def test_a_released_switch_says_what_is_still_to_be_closed_and_its_id_typed_with
     assert "close-all withdrawn" in ask(site, "GET", "/audit", cookie=ann["cookie"])[2]
 
 
+@pytest.mark.medium
 def test_the_kill_switch_thrown_between_approval_and_order_sends_nothing_and_is_told(
     market: Market, tmp_path: Path
 ) -> None:

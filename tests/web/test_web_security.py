@@ -320,6 +320,7 @@ def test_many_logins_of_one_token_end_its_own_oldest_session_alone(tmp_path: Pat
     assert [known.find(one) is not None for one in cookies] == [False] * 5 + [True] * MOST_OF_TOKEN
 
 
+@pytest.mark.medium
 def test_refused_logins_push_nothing_off_the_audit_page(site: Site) -> None:
     ann = enter(site, site.token("ann", "approve"))
     site.ask("SPY")

@@ -54,6 +54,7 @@ def test_a_login_follows_on_a_few_pages_and_reads_as_many_as_it_likes(site: Site
         connection.close()
 
 
+@pytest.mark.medium
 def test_pages_collect_garbage_as_what_runs_for_months_must(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, seen = gc.get_threshold(), list[tuple[int, int, int]]()
     monkeypatch.setattr("simulator.web.serve.serve", lambda *_: seen.append(gc.get_threshold()))
