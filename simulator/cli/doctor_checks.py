@@ -52,7 +52,7 @@ def examine(given: str | None) -> list[Finding]:
     checks: list[Callable[[Workspace], Finding]] = [
         check_place, check_config, check_bars, check_cache, check_store, check_forward
     ]  # fmt: skip
-    findings += [*(check(workspace) for check in checks), *check_broker(workspace)]
+    findings += [*(check(workspace) for check in checks), *check_owed(workspace), *check_broker(workspace)]
     return findings + [check_write_access(folder) for folder in (workspace.reports, workspace.cache)]
 
 
@@ -190,6 +190,24 @@ def check_forward(workspace: Workspace) -> Finding:
     lacking = [name for name in accounts if name not in ready]
     without = f", without: {', '.join(lacking)}" if lacking else ""
     return Finding("ok", "forward", f"{settings.mode} keys of {', '.join(ready)}{without}; {told}")
+
+
+def check_owed(workspace: Workspace) -> list[Finding]:
+    """Name each forward test whose positions were to be closed, and are not."""
+    from simulator.forward.closing import find_owed
+    from simulator.store.connection import HEAD
+    from simulator.store.database import open_store
+
+    try:
+        with open_store(workspace) as store:
+            owed = find_owed(store) if store.status().revision == HEAD else {}  # an older one would be brought forward
+    except SimError:
+        return []  # said already
+    mend = "`sim forward close-all {run}`, or its next start"
+    return [
+        Finding("broken", "close-all", f"of {run} is not done: {one}", mend.format(run=run))
+        for run, one in owed.items()
+    ]
 
 
 def check_broker(workspace: Workspace, url: str | None = None) -> list[Finding]:

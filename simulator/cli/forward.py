@@ -165,25 +165,31 @@ def _have_typed(sentence: str) -> str:
 @AS_JSON
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
-    """Show what is at work, what it holds and what comes next. Exit code 1 where a loop hangs or is gone."""
+    """Show what is at work, what it holds and what comes next. Exit code 1 where a loop hangs or is gone, or a
+    close-all is not done."""
+    from simulator.forward.closing import find_owed
     from simulator.forward.status import read_status
     from simulator.forward.switches import read_switches
     from simulator.store.database import open_store
 
     workspace: Workspace = ctx.obj
     with open_store(workspace) as store:
-        loops = read_status(workspace, store)
+        loops, owed = read_status(workspace, store), find_owed(store)
     switches = read_switches(workspace)
     facts = {
         "kill_switch": switches.stop,
         "paused": switches.pause,
+        "owed": {run: {"since": one.since, "by": one.by} for run, one in owed.items()},
         "loops": [{**asdict(one), "error_rate": one.error_rate} for one in loops],
     }
     print_result(facts, as_json, lambda _: _show(loops))
+    for run, one in owed.items() if not as_json else ():
+        say(f"close-all of {run} is not done: {one}; `sim forward close-all {run}` closes, as its next start does, and "
+            f"`sim forward close-all {run} --withdraw` takes it back")  # fmt: skip
     for name, reason in (("the kill switch is thrown", switches.stop), ("entries are paused", switches.pause)):
         if reason is not None and not as_json:
             say(f"{name}: {reason}")
-    ctx.exit(0 if all(one.is_sound for one in loops) else 1)
+    ctx.exit(0 if all(one.is_sound for one in loops) and not owed else 1)
 
 
 def _show(loops: Sequence[Status]) -> None:

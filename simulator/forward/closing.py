@@ -5,21 +5,23 @@
                                                                   unless a person withdraws it
 
 A request stays owed until it is carried out or expressly withdrawn, whatever becomes of the kill switch it came with:
-no loop of its test starts before. The orders of one closing have the ids of one closing, whoever sends them: repeated,
-what is left is closed.
+no loop of its test starts before, and one that was starting meanwhile stands down at its first look. The orders of one
+closing have the ids of one closing, whoever sends them: repeated, what is left is closed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from simulator.errors import BrokerError, UsageError
 from simulator.forward.accounts import Closing, close_all_positions
 from simulator.forward.alpaca import AlpacaAccount
-from simulator.forward.switches import read_heartbeats, read_switches
+from simulator.forward.switches import read_heartbeats
 from simulator.store.database import Store
-from simulator.store.events import Event
+from simulator.store.events import Event, Stored
+from simulator.store.kept import Kept
 from simulator.workspace import Workspace
 
 KIND = "forward.closing"
@@ -36,25 +38,54 @@ def ask_to_close(store: Store, run: str, by: str, thrown: str) -> None:
 def withdraw(workspace: Workspace, store: Store, run: str, by: str) -> None:
     """Put on record that positions of `run` that were to be closed are kept. Raises UsageError where nothing is owed,
     or where a loop is at work on it."""
-    closing = read_closing(store, run)
-    if closing is None or not is_owed(closing):
+    if (owed := find_owed(store).get(run)) is None:
         raise UsageError(f"no close-all of {run} is owed", mend="`sim forward status` lists the loops")
     if any(one.run == run and one.is_running() for one in read_heartbeats(workspace)):
         raise UsageError(f"{run} has not ended yet: it closes", mend="wait until it has")
-    facts = {"state": "withdrawn", "by": by, "thrown": closing["thrown"]}
+    facts = {"state": "withdrawn", "by": by, "thrown": owed.thrown}
     store.append(run, [Event("forward.closing", None, None, facts)])
+
+
+@dataclass(frozen=True)
+class Owed:
+    """Close of every position that was asked for and is not done: the instant (ISO, UTC) and the person that it was
+    asked at and by, and the words of the kill switch that came with it."""
+
+    since: str
+    by: str
+    thrown: str
+
+    def __str__(self) -> str:
+        return f"{self.by or 'somebody'} asked for it on {self.since[:16].replace('T', ' ')} UTC"
+
+
+def _take(known: dict[str, list[Stored]], stored: Stored) -> None:
+    known.setdefault(stored.run_id, []).append(stored)
+
+
+_events = Kept((KIND, "forward.started"), dict[str, list[Stored]], _take)
 
 
 def read_closing(store: Store, run: str, thrown: str | None = None) -> Mapping[str, Any] | None:
     """Return the newest state of the closing of `run`, or of the one that came with `thrown`; None where none is asked
     for."""
+    with _events.of(store) as known:
+        return _fold(known.get(run, ()), thrown)[0]
+
+
+def _fold(stored: Sequence[Stored], thrown: str | None = None) -> tuple[Mapping[str, Any] | None, Owed | None]:
+    """Return the newest state of a closing, and who asked for what of it is owed."""
     newest: Mapping[str, Any] | None = None
-    for one in store.of_forward(run, (KIND, "forward.started")):
+    owed: Owed | None = None
+    for one in stored:
+        given = one.event.payload
         if one.event.kind != KIND:
-            newest = None  # a loop that was started since trades on
-        elif thrown in (None, one.event.payload["thrown"]) and not _is_repeated(one.event.payload, newest):
-            newest = one.event.payload
-    return newest
+            newest = newest if is_owed(newest) else None  # a loop trades on; what was asked while it started is owed
+        elif thrown in (None, given["thrown"]) and not _is_repeated(given, newest):
+            newest = given
+            if given["state"] == "asked":
+                owed = Owed(one.recorded_at, str(given.get("by", "")), str(given["thrown"]))
+    return newest, owed if is_owed(newest) else None
 
 
 def _is_repeated(closing: Mapping[str, Any], newest: Mapping[str, Any] | None) -> bool:
@@ -64,10 +95,11 @@ def _is_repeated(closing: Mapping[str, Any], newest: Mapping[str, Any] | None) -
     return bool(closing["thrown"] == newest["thrown"])
 
 
-def find_owed(store: Store) -> list[str]:
+def find_owed(store: Store) -> dict[str, Owed]:
     """Return the tests whose positions were to be closed, and are not."""
-    asked = {one.run_id: None for one in store.of_forward(None, (KIND,))}
-    return [run for run in asked if is_owed(read_closing(store, run))]
+    with _events.of(store) as known:
+        found = {run: _fold(stored)[1] for run, stored in known.items()}
+    return {run: owed for run, owed in found.items() if owed is not None}
 
 
 def is_owed(closing: Mapping[str, Any] | None) -> bool:
@@ -108,12 +140,11 @@ async def close_now(accounts: Mapping[str, AlpacaAccount], run: str, thrown: str
     }
 
 
-async def close_if_owed(accounts: Mapping[str, AlpacaAccount], workspace: Workspace, store: Store, run: str) -> None:
-    """Close what was asked for along with the kill switch as it is thrown, if anything was. Raises BrokerError where a
-    position is left, SimError where the store does not answer."""
-    thrown = read_switches(workspace).stop
-    if thrown is not None and is_owed(read_closing(store, run, thrown)):
-        await close_owed(accounts, store, run, thrown)
+async def close_if_owed(accounts: Mapping[str, AlpacaAccount], store: Store, run: str) -> None:
+    """Close what was asked for, if anything was. Raises BrokerError where a position is left, SimError where the store
+    does not answer."""
+    if (owed := find_owed(store).get(run)) is not None:
+        await close_owed(accounts, store, run, owed.thrown)
 
 
 async def close_owed(accounts: Mapping[str, AlpacaAccount], store: Store, run: str, thrown: str) -> None:

@@ -12,9 +12,10 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from simulator.errors import SimError
 from simulator.files import write_file
@@ -24,12 +25,15 @@ from simulator.forward.market_data import Quote
 from simulator.forward.notify import notify
 from simulator.forward.quotes import write_quotes
 from simulator.forward.settings import Forward
-from simulator.forward.switches import Heartbeat, Switches, beat, read_switches
+from simulator.forward.switches import STOP, Heartbeat, Switches, beat, read_switches, throw
 from simulator.market.calendar import NEW_YORK
 from simulator.trading.cycle import Intent
 from simulator.trading.model import Book, Decision, Order, Rejection
 from simulator.trading.orders import Ticket
 from simulator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from simulator.forward.closing import Owed
 
 T = TypeVar("T")
 
@@ -85,6 +89,8 @@ class Watch:
         """Set by a signal handler: `look` stops the loop then."""
         self.prices: Mapping[str, Quote] = {}
         """Newest quotes of the symbols that wait for a person."""
+        self.owed: Callable[[], Owed | None] = lambda: None
+        """Returns a close-all that is asked for and not done."""
         self.is_ending = False
         """Set once the loop leaves its accounts: exits are put back with all patience."""
         self._record, self._clock = record, clock
@@ -128,7 +134,7 @@ class Watch:
         """
         now = now or self._now
         self._now, self._next = now, next_point or self._next
-        switches = read_switches(self.workspace)
+        switches = self._read_switches()
         self._follow_pause(switches, now)
         self.is_ending = switches.stop is not None or self.stop_asked is not None
         if switches.stop is not None:
@@ -139,6 +145,18 @@ class Watch:
         if self.stop_asked is not None:
             raise StoppedError(f"{self.stop_asked} asked for it")
         self.beat("running" if self.paused is None else "paused", now)
+
+    def _read_switches(self) -> Switches:
+        """Return how the switches stand. The kill switch of a close-all is thrown here where it was released again, or
+        whoever asked was killed before throwing it."""
+        switches, owed = read_switches(self.workspace), None
+        with suppress(SimError):
+            owed = self.owed() if switches.stop is None else None
+        if owed is None:
+            return switches
+        with suppress(SimError):
+            throw(self.workspace, STOP, owed.thrown)
+        return replace(switches, stop=owed.thrown)
 
     def is_asked_to_end(self) -> bool:
         """Return True while somebody waits for the loop to end: what does not answer is not asked again then."""

@@ -29,7 +29,7 @@ from simulator.errors import BrokerError, UsageError
 from simulator.forward.actions import alpaca_source
 from simulator.forward.alpaca import AlpacaAccount
 from simulator.forward.clock import BrokerClock, ask_broker
-from simulator.forward.closing import close_if_owed, close_owed, find_owed, is_owed, read_closing
+from simulator.forward.closing import Owed, close_if_owed, close_owed, find_owed
 from simulator.forward.lock import hold, locks_folder, refuse_shared
 from simulator.forward.market_data import MarketData
 from simulator.forward.mode import Keys, make_rehearsal_keys, open_keys
@@ -108,8 +108,8 @@ def start_forward(
     made = as_begun(made, workspace.reports)
     locks = hold([f"test {made.id}", *(f"account {one}" for one in numbers.values())], exchange_locks(test.url))
     with locks, open_store(workspace) as store:
-        if (asked := read_closing(store, made.id)) is not None and is_owed(asked):
-            _close_first(made, keys, test.url, settings, workspace, store, asked["thrown"])
+        if (owed := find_owed(store).get(made.id)) is not None:
+            _close_first(made, keys, test.url, settings, workspace, store, owed)
         refuse_if_stopped(workspace)
         if test.url is None:  # accounts of one number at two rehearsal exchanges are two
             refuse_shared(store, made.id, numbers.values())
@@ -133,14 +133,14 @@ def _close_first(
     settings: Forward,
     workspace: Workspace,
     store: Store,
-    thrown: str,
+    owed: Owed,
 ) -> None:
     """Close what a loop that was killed did not. Raises StoppedError once it is done, BrokerError where it is not."""
     heart = _make_heart(test, settings, url, "stopping")
     beat(workspace, heart)
     try:
         patience = make_patience(settings)
-        with_accounts(keys, test, url, patience, lambda some: close_owed(some, store, test.id, thrown))
+        with_accounts(keys, test, url, patience, lambda some: close_owed(some, store, test.id, owed.thrown))
     finally:
         beat(workspace, replace(heart, state="stopped"))
     then = f"`rm {STOP}`" if read_switches(workspace).stop is not None else "the same words trade on"
@@ -320,7 +320,8 @@ class Loop:
             watch.alerts.echo = self.echo
             record_start(session, self.spec, rehearsed=rehearsed, exchange=self.url)
             session.locks = exchange_locks(self.url)
-            session.closing = partial(close_if_owed, accounts, self.workspace, session.store, test.id)
+            session.closing = partial(close_if_owed, accounts, session.store, test.id)
+            watch.owed = lambda: find_owed(session.store).get(test.id)
 
             for account in accounts.values():
                 account.hurry_while(watch.is_asked_to_end)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,8 @@ WITH_FORWARD_ROWS = "0005"
 """Revision from which on forward tests have rows."""
 CHUNK = 500
 """Rows read at a time."""
+PLACE = tuple(one for one in events.c if one.name not in ("payload", "packed"))
+"""Columns of an event without what it says."""
 
 
 @dataclass(frozen=True)
@@ -181,12 +183,21 @@ class Store:
             before = db.scalar(of_forward.order_by(events.c.position.desc()).offset(count).limit(1))
             return list(_history(db, None, FORWARD, after=before or 0))
 
+    def newest_event(self) -> Stored | None:
+        """Return the newest event of all, without its payload; None in an empty store."""
+        return self._find_place(select(events).order_by(events.c.position.desc()).limit(1))
+
     def holds(self, stored: Stored) -> bool:
         """Return True where this event stands in its place; a store that was put back from a backup may not have it."""
-        query = select(events.c.run_id, events.c.recorded_at, events.c.kind).where(events.c.position == stored.position)
+        found = self._find_place(select(events).where(events.c.position == stored.position))
+        return found == replace(stored, event=replace(stored.event, payload={}))
+
+    def _find_place(self, query: Select[Any]) -> Stored | None:
         with self._reading() as db:
-            found = None if db is None else db.execute(query).first()
-        return found is not None and tuple(found) == (stored.run_id, stored.recorded_at, stored.event.kind)
+            row = None if db is None else db.execute(query.with_only_columns(*PLACE)).first()
+        if row is None:
+            return None
+        return Stored(row.position, row.run_id, row.digest, row.recorded_at, Event(row.kind, row.at, row.account, {}))
 
     def now(self) -> datetime:
         """Return the time that an event would be recorded at."""

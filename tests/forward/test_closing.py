@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from simulator.errors import ConfigError, UsageError
 from simulator.exchange.server import Served
 from simulator.forward.closing import (
     ask_to_close,
+    close_if_owed,
     close_now,
     find_owed,
     is_owed,
@@ -23,12 +27,17 @@ from simulator.forward.mode import make_rehearsal_keys
 from simulator.forward.registration import registrations
 from simulator.forward.requests import Patience
 from simulator.forward.switches import STOP, read_heartbeats, read_switches, reset, throw
+from simulator.forward.watch import StoppedError
 from simulator.runs import forward_accounts
 from simulator.runs.forward_start import with_accounts
 from simulator.store.database import Store
 from simulator.store.events import Event
+from simulator.trading.model import Target
 from simulator.workspace import Workspace, find_workspace
 
+from .conftest import Market
+from .sessions import RUN, Test
+from .sessions import TUESDAY as FIRST
 from .test_start import STEPS, TEST, TUESDAY, WEDNESDAY, Sim, at, begun, has, pass_day, served, started, wait_for
 
 __all__ = ["served"]
@@ -56,7 +65,7 @@ def holds(served: Served) -> set[str]:
 
 def owed(place: Workspace) -> list[str]:
     with Store(place.registry) as store:
-        return find_owed(store)
+        return [*find_owed(store)]
 
 
 def no_keys(*_: object) -> object:
@@ -84,6 +93,12 @@ def test_a_close_all_that_kills_cut_off_is_done_once_by_the_next_start(
         process.kill()
     assert closes(served) == []
     assert owed(place) == [test.id]
+    for asked in (("forward", "status"), ("doctor",)):
+        told = sim(*asked, cwd=workspace)
+        assert told.returncode == 1, asked
+        flat = " ".join(told.stdout.split())
+        assert f"of {test.id} is not done: ann asked for it on " in flat, told.stdout
+        assert f"`sim forward close-all {test.id}`" in flat, told.stdout
     assert holds(served) == {"SPY", "QQQ"}
 
     served.advance(at(TUESDAY, "16:25"))  # bars of days fill at their opens
@@ -131,7 +146,7 @@ def test_at_a_terminal_without_keys_the_loop_closes_and_ends(
     assert read_switches(place).stop is None, "refused before a switch is thrown for nothing"
 
 
-def test_a_closing_is_owed_until_it_is_done_everywhere_and_by_no_later_loop(tmp_path: Path) -> None:
+def test_a_closing_is_owed_until_it_is_done_everywhere(tmp_path: Path) -> None:
     with Store(tmp_path / "sim.db") as store:
         assert not is_owed(read_closing(store, "run", "enough"))
         ask_to_close(store, "run", "ann", "enough")
@@ -146,7 +161,11 @@ def test_a_closing_is_owed_until_it_is_done_everywhere_and_by_no_later_loop(tmp_
         assert not is_owed(read_closing(store, "run", "enough")), "it is done"
         ask_to_close(store, "run", "bob", "again")
         store.append("run", [Event("forward.started", None, None, {})])
-        assert not is_owed(read_closing(store, "run", "again")), "a loop that was started since trades on"
+        assert is_owed(read_closing(store, "run", "again")), "it was starting while that was asked"
+        record_closed(store, "run", "again", {})
+        store.append("run", [Event("forward.started", None, None, {})])
+        ask_to_close(store, "run", "bob", "again")
+        assert is_owed(read_closing(store, "run", "again")), "a loop has traded since it was done"
 
 
 def test_a_closing_that_is_owed_outlives_its_switch_until_it_is_withdrawn(tmp_path: Path) -> None:
@@ -157,10 +176,36 @@ def test_a_closing_that_is_owed_outlives_its_switch_until_it_is_withdrawn(tmp_pa
         ask_to_close(store, "run", "ann", "enough")
         ask_to_close(store, "other", "ann", "enough")
         record_closed(store, "other", "enough", {"COUNCIL": (["SPY"], {})})
-        assert find_owed(store) == ["run"], "no switch is thrown"
+        assert [*find_owed(store)] == ["run"], "no switch is thrown"
+        assert find_owed(store)["run"].by == "ann"
         withdraw(place, store, "run", "ann")
-        assert find_owed(store) == []
+        assert find_owed(store) == {}
         ask_to_close(store, "run", "bob", "enough")
-        assert find_owed(store) == ["run"], "asked again"
+        assert [*find_owed(store)] == ["run"], "asked again"
         ask_to_close(store, "other", "bob", "another day")
-        assert find_owed(store) == ["run", "other"]
+        assert [*find_owed(store)] == ["run", "other"]
+
+
+@pytest.mark.fault("disk", "kill -9 between a close-all and its kill switch, or the switch released", "the loop closes")
+def test_a_close_all_asked_while_a_loop_starts_is_done_by_that_loop_though_nobody_throws_its_switch(
+    market: Market, tmp_path: Path
+) -> None:
+    test = Test(market, tmp_path, {FIRST: (Target("A", 0.1),)}, last=FIRST)
+    test.play()
+    assert test.held("A")
+    test.last = FIRST.replace(day=FIRST.day + 1)
+    session = test.open()
+    accounts: Any = {one.name: one.broker for one in session.traders}
+    assert session.watch is not None
+    session.watch.owed = lambda: find_owed(session.store).get(RUN)
+    session.closing = partial(close_if_owed, accounts, session.store, RUN)
+    ask_to_close(session.store, RUN, "ann", "enough")
+    session.store.append(RUN, [Event("forward.started", None, None, {"exchange": "moved"})])
+    with pytest.raises(StoppedError, match="the kill switch is thrown: enough"):
+        asyncio.run(session.go())
+    assert read_switches(session.watch.workspace).stop == "enough"
+    assert test.events("closing")[-1] == {
+        "state": "done", "thrown": "enough", "accounts": {"COUNCIL": {"ordered": ["A"], "failed": {}}}
+    }  # fmt: skip
+    assert find_owed(session.store) == {}
+    assert [one.client_order_id[:6] for one in market.orders(accounts["COUNCIL"]) if one.is_open] == ["close-"]
