@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 
 import numpy as np
 import pytest
@@ -169,3 +170,42 @@ def test_series_drawn_side_by_side_have_the_bits_of_each_alone():
     assert together == [bootstrap.interval_and_band(one, draws=41) for one in some]
     alone = [(bootstrap.sharpe_interval(one, draws=41), bootstrap.drawdown_band(one, draws=41)) for one in some]
     assert together == alone
+
+
+def mixed(state):
+    """SplitMix64 in whole numbers of any size."""
+    z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) % 2**64
+    return z ^ (z >> 31)
+
+
+def rows_by_definition(seed, n, block):
+    """Row numbers of one replicate: uniform starts, geometric lengths by inversion; after the end the beginning."""
+    reached = np.ceil((1.0 - np.cumprod(np.full(10 * n, 1.0 - 1.0 / block))) * 2.0**53).astype(int).tolist()
+    rows = []
+    while len(rows) < n:
+        start = ((mixed((seed + 0x9E3779B97F4A7C15) % 2**64) >> 32) * n) >> 32
+        seed = (seed + 2 * 0x9E3779B97F4A7C15) % 2**64
+        length = 1 if block == 1.0 else bisect_right(reached, mixed(seed) >> 11) + 1
+        rows += [(start + i) % n for i in range(min(length, n - len(rows)))]
+    return rows
+
+
+@pytest.mark.parametrize(("n", "block"), [(7, 2.5), (12, 1.0), (30, 4.0), (5, 20.0)])
+def test_rows_are_those_of_the_definition_and_counts_count_them(n, block):
+    seeds = np.random.default_rng(3).integers(0, 2**64, size=40, dtype=np.uint64).tolist()
+    want = np.array([rows_by_definition(seed, n, block) for seed in seeds])
+    assert (bootstrap.stationary_rows(n, block, 40, np.random.default_rng(3)) == want).all()
+    counted = bootstrap.stationary_counts(n, block, 40, np.random.default_rng(3))
+    assert (counted == [[np.sum(rows == i) for i in range(n)] for rows in want]).all()
+
+
+@pytest.mark.parametrize("block", [1.0, 3.0])
+def test_ratios_and_drawdowns_of_few_draws_are_those_of_the_rows(block):
+    returns = np.random.default_rng(8).normal(0.001, 0.02, 23)
+    seeds = np.random.default_rng(5).integers(0, 2**64, size=9, dtype=np.uint64).tolist()
+    rows = np.array([rows_by_definition(seed, 23, block) for seed in seeds])
+    ratios = bootstrap.sharpe_draws(returns, block, 9, np.random.default_rng(5))
+    assert np.allclose(ratios, sharpe_of_rows(returns, rows), rtol=1e-9)
+    depths = bootstrap.drawdown_draws(returns, block, 9, np.random.default_rng(5))
+    assert np.allclose(depths, [max_drawdown(returns[one]) for one in rows], rtol=1e-9)
