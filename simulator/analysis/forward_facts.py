@@ -6,6 +6,7 @@ ForwardRecord, Registration ──► ForwardFacts ──► report.forward_page
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -35,8 +36,10 @@ from simulator.store.database import open_store
 from simulator.store.events import Event
 from simulator.workspace import Workspace
 
-UNSENT = ("denied", "rejected", "unknown")
+REFUSED = ("denied", "rejected", "unknown")
 """States of orders that did not become one at the broker, or of which that is not known."""
+TAKEN_BACK = ("declined", "given up")
+"""States of orders that were never sent: by a person, or for any other reason than a rule of the broker."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,17 @@ class AccountFacts:
     costs: float
     orders: int
     refused: tuple[OrderRow, ...]
+    taken_back: tuple[OrderRow, ...]
     fills: tuple[FillRow, ...]
     slippage: float | None
     slippage_bps: float | None
     approver: Approver | None = None
+
+    @property
+    def not_sent(self) -> dict[str, int]:
+        """Number of orders that were refused, declined by a person, or given up for another reason."""
+        states = Counter[str](one.state for one in self.taken_back)
+        return {"refused": len(self.refused), **{name.replace(" ", "_"): states[name] for name in TAKEN_BACK}}
 
     @property
     def equity(self) -> float:
@@ -273,7 +283,8 @@ def _account(
         unexplained=max(left, key=abs) if left else None,
         costs=math.fsum(day.costs for day in days),
         orders=len(orders),
-        refused=tuple(order for order in orders if order.state in UNSENT),
+        refused=tuple(order for order in orders if order.state in REFUSED),
+        taken_back=tuple(order for order in orders if order.state in TAKEN_BACK),
         fills=fills,
         slippage=lost,
         slippage_bps=lost / traded * 1e4 if lost is not None and traded else None,

@@ -5,12 +5,13 @@ forward.* ──► State of each account (as the loop has it) ──► days, o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, get_args
 
 from simulator.forward import payloads
+from simulator.forward.approvals import fold
 from simulator.forward.programs import list_changes, list_spans
 from simulator.forward.records import (
     Accruals,
@@ -72,6 +73,11 @@ def project(
             alerts.append(AlertRow(str(event.at), str(given["kind"]), str(given["text"]), event.account))
     days = [replace(day, decided=day.session in one.decided) for one in accounts.values() for day in one.days]
     begun = {name: opening.get(name, {}) for name in names}
+    declined = {
+        (instant(datetime.fromisoformat(one.decided_at)), one.symbol)
+        for one in fold({}, stored).values()
+        if one.state in ("rejected", "expired")
+    }
     return ForwardRecord(
         run,
         registration.digest if registration else "",
@@ -79,7 +85,7 @@ def project(
         {name: float(one.get("equity" if one.get("positions") else "cash", 0.0)) for name, one in begun.items()},
         tuple(sorted(days, key=lambda row: (row.session, names.index(row.account)))),
         tuple(points),
-        tuple(sorted((row for one in accounts.values() for row in _orders(one)), key=lambda row: row.at)),
+        tuple(sorted((row for one in accounts.values() for row in _orders(one, declined)), key=lambda row: row.at)),
         tuple(sorted((row for one in accounts.values() for row in _fills(one)), key=lambda row: row.at)),
         tuple(alerts),
         tuple(_sessions(events, points)),
@@ -162,12 +168,14 @@ def _day(account: str, given: Mapping[str, Any]) -> DayRow:
     )
 
 
-def _orders(one: _Account) -> Iterator[OrderRow]:
+def _orders(one: _Account, declined: Container[tuple[int | None, str]]) -> Iterator[OrderRow]:
     for key, (at, state, why) in one.sent.items():
         ticket = one.state.tickets.get(key)
         if ticket is None:
             continue  # an order of somebody else
         known: OrderState = state if state in get_args(OrderState) else "denied"  # type: ignore[assignment]
+        if known == "given up" and (one.state.decision_of(key), ticket.symbol) in declined:
+            known = "declined"
         yield OrderRow(
             key,
             one.state.origin.account,

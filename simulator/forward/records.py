@@ -16,7 +16,11 @@ from typing import Literal
 from simulator.forward.programs import ProgramSpan
 
 PointState = Literal["done", "late", "missed", "failed"]
-OrderState = Literal["denied", "rejected", "unknown", "open", "partly_filled", "filled", "cancelled", "expired"]
+OrderState = Literal[
+    "denied", "rejected", "unknown", "open", "partly_filled", "filled", "cancelled", "expired", "declined", "given up"
+]
+"""``declined`` is an order that a person rejected or left unanswered, ``given up`` another that was taken back
+before it was sent; ``denied`` one that broke a rule of the broker, ``rejected`` one that the broker refused."""
 
 
 @dataclass(frozen=True)

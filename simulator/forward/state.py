@@ -128,6 +128,10 @@ class State:
         key = re.sub(r"^exit-(.+)-\d+$", r"\1", client_order_id)
         return key in self.tickets or key in self._protecting or key.startswith("close-")
 
+    def decision_of(self, client_order_id: str) -> int | None:
+        """Return the instant of the decision that an order carries out; None where no decision is known."""
+        return self._decided.get(client_order_id)
+
     def decided_at(self, at: datetime) -> bool:
         """Return True where the newest intent is that of the point at `at`."""
         return self.intent is not None and instant(self.intent.decision.as_of) == instant(at)

@@ -64,6 +64,7 @@ class ForwardPage:
     points: Table | None
     fills: Table | None
     refused: Table | None
+    taken_back: Table | None
     alerts: Table | None
     registration: tuple[tuple[str, str], ...]
     digests: tuple[tuple[str, str], ...]
@@ -76,7 +77,7 @@ SECTIONS = (
     Section("sessions", "Sessions"),
     Section("recommendations", "Recommendations", lambda page: page.hits),
     Section("points", "Missed points", lambda page: page.points),
-    Section("fills", "Fills", lambda page: page.fills or page.refused),
+    Section("fills", "Fills", lambda page: page.fills or page.refused or page.taken_back),
     Section("alerts", "Alerts", lambda page: page.alerts),
     Section("registration", "Registration"),
 )
@@ -86,6 +87,7 @@ def compose(facts: ForwardFacts) -> ForwardPage:
     """Return everything the report shows."""
     first, registration = facts.primary, facts.registration
     refused = [order for one in facts.accounts for order in one.refused]
+    taken_back = [order for one in facts.accounts for order in one.taken_back]
     fills = [fill for one in facts.accounts for fill in one.fills]
     said = () if facts.record.digest == registration.digest else (
         "The record was made under another registration than the one shown: its digest differs.",
@@ -111,7 +113,8 @@ def compose(facts: ForwardFacts) -> ForwardPage:
         hits=forward.tabulate_hits(facts),
         points=forward.tabulate_points(facts.record.points),
         fills=forward.tabulate_fills(fills) if fills else None,
-        refused=forward.tabulate_refused(refused),
+        refused=forward.tabulate_unsent(refused, "Orders that were refused"),
+        taken_back=forward.tabulate_unsent(taken_back, "Orders that were taken back before they were sent"),
         alerts=forward.tabulate_alerts(facts),
         registration=(*_list_registration(registration), *_programs(facts.record.spans)),
         digests=_digests(registration),
@@ -227,7 +230,7 @@ def _lists(page: ForwardPage) -> dict[str, tuple[Table | None, ...]]:
         "sessions": (page.days,),
         "recommendations": (page.hits,),
         "points": (page.points,),
-        "fills": (page.fills, page.refused),
+        "fills": (page.fills, page.refused, page.taken_back),
         "alerts": (page.alerts,),
     }
 
@@ -244,7 +247,7 @@ def as_markdown(facts: ForwardFacts) -> str:
     page = compose(facts)
     course = facts.primary.verdict.course
     tables = [(page.validation, "Note"), (page.accounts, "Number"), (page.days, ""), (page.hits, ""),
-              (page.points, ""), (page.refused, ""), (page.alerts, "")]  # fmt: skip
+              (page.points, ""), (page.refused, ""), (page.taken_back, ""), (page.alerts, "")]  # fmt: skip
     spark = markdown.sparkline(course.mean)
     named = (("Other accounts", page.others), ("Registration", (*page.registration, *page.digests)))
     lists = {title: markdown.bullets(f"{name}: {text}" for name, text in rows) for title, rows in named}
@@ -263,7 +266,8 @@ def as_markdown(facts: ForwardFacts) -> str:
 def as_json(facts: ForwardFacts) -> dict[str, object]:
     """Return the report as numbers, null for undefined."""
     page, registration = compose(facts), facts.registration
-    tables = (page.validation, page.accounts, page.days, page.hits, page.points, page.fills, page.refused, page.alerts)
+    tables = (page.validation, page.accounts, page.days, page.hits, page.points, page.fills, page.refused,
+              page.taken_back, page.alerts)  # fmt: skip
     return {
         "registration": {"id": registration.id, "digest": registration.digest, **asdict(registration)}
         if registration.is_registered
@@ -286,9 +290,9 @@ def as_json(facts: ForwardFacts) -> dict[str, object]:
 
 def _account(one: AccountFacts) -> dict[str, object]:
     money = {name: getattr(one, name) for name in ("equity", "pnl", "total_return", "max_drawdown")}
-    left = ("verdict", "path", "refused", "fills", "approver")
+    left = ("verdict", "path", "refused", "taken_back", "fills", "approver")
     kept = {name: value for name, value in vars(one).items() if name not in left}
-    numbers = {"fills": len(one.fills), "refused": len(one.refused), "path": one.path.tolist()}
+    numbers = {"fills": len(one.fills), **one.not_sent, "path": one.path.tolist()}
     approver = one.approver and {
         "verdict": _verdict(one.approver.verdict),
         "decided": one.approver.decided.tolist(),

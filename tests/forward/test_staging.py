@@ -15,6 +15,7 @@ import pytest
 from simulator.errors import BrokerError
 from simulator.forward.approvals import answer, read_approvals
 from simulator.forward.market_data import Quote
+from simulator.forward.project import project
 from simulator.forward.quotes import QuotesOfWaiting
 from simulator.forward.review import review
 from simulator.forward.session import Session
@@ -68,6 +69,8 @@ def test_approve_and_reject_decide_what_is_ordered(market: Market, tmp_path: Pat
     assert test.held("A") == 100.0
     assert test.held("B") == 0.0
     assert test.exits() == [("stop", 90.0, 100.0)]
+    record = project(RUN, test.sessions[-1].store.of_forward(RUN))
+    assert {one.symbol: one.state for one in record.orders} == {"A": "filled", "B": "declined"}
     (given_up,) = [one for one in test.events("order") if one["state"] == "given up"]
     assert given_up["why"] == "rejected by script: too crowded"
 

@@ -50,6 +50,25 @@ def test_the_validation_of_fifteen_sessions_is_counted_from_the_record() -> None
     assert [row.label for row in compose(facts).validation.rows] == list(LISTED)
 
 
+def test_what_a_person_rejected_is_no_order_that_was_refused() -> None:
+    record = make_record(SIX, 10)
+    states = dict(
+        zip((one.client_order_id for one in record.orders), ("declined", "declined", "given up"), strict=False)
+    )
+    orders: Any = [replace(one, state=states.get(one.client_order_id, one.state)) for one in record.orders]
+    facts = gather_facts(replace(record, orders=tuple(orders)), SIX)
+    assert facts.primary.not_sent == {"refused": 1, "declined": 1, "given_up": 0}
+    page, numbers = compose(facts), as_json(facts)
+    assert page.accounts.rows[0].cells[8].note == "1 refused, 1 declined"
+    assert page.refused is not None
+    assert {row.cells[2].text for row in page.refused.rows} == {"rejected"}
+    assert page.taken_back is not None
+    assert [row.cells[2].text for row in page.taken_back.rows] == ["declined", "declined", "given up"]
+    (first, *_), markdown = numbers["accounts"], as_markdown(facts)  # type: ignore[misc]
+    assert [first[name] for name in ("refused", "declined", "given_up")] == [1, 1, 0]
+    assert "## Orders that were taken back before they were sent" in markdown
+
+
 def test_a_recommendation_came_true_where_its_symbol_moved_that_way_until_the_next_one() -> None:
     record = make_record(SIX, 10)
     days = [day for day in record.days if day.account == "COUNCIL"]

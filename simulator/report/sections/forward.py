@@ -153,7 +153,7 @@ def tabulate_accounts(facts: ForwardFacts) -> Table:
         *map(Column, ("Equity", "Return", "Profit and loss", "Drawdown", "Costs")),
         Column("Accruals", "ours alone"),
         Column("Unexplained", "worst day"),
-        Column("Orders", "refused"),
+        Column("Orders", "not carried out"),
         Column("Slippage", "of what was traded"),
         Column("e-value"),
     ]
@@ -161,6 +161,7 @@ def tabulate_accounts(facts: ForwardFacts) -> Table:
 
 
 def _account(one: AccountFacts) -> Row:
+    unsent = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in one.not_sent.items() if count)
     slippage = "" if one.slippage_bps is None else f"{ratio(one.slippage_bps, 1)} bp"
     cells = (
         JUDGEMENT[one.verdict.standing],
@@ -175,7 +176,7 @@ def _account(one: AccountFacts) -> Row:
             value=one.unexplained,
             why="" if one.unexplained is not None else "not read yet",
         ),
-        Cell(whole(one.orders), note=f"{len(one.refused)}" if one.refused else "", value=float(one.orders)),
+        Cell(whole(one.orders), note=unsent, value=float(one.orders)),
         Cell(_sign_dollars(one.slippage), note=slippage, value=one.slippage),
         Cell(ratio(one.verdict.e_value), value=one.verdict.e_value),
     )
@@ -233,11 +234,11 @@ def tabulate_fills(fills: Sequence[FillRow]) -> Table:
     return make_table("Fills", columns, rows, "Time", css="fills")
 
 
-def tabulate_refused(orders: Sequence[OrderRow]) -> Table | None:
+def tabulate_unsent(orders: Sequence[OrderRow], title: str) -> Table | None:
     """Return orders that never stood at the broker, or of which that is not known; None without any."""
     columns = [Column(name, words=True) for name in ("Account", "Symbol", "State", "Why")]
     rows = [make_row(_time(one.at), [one.account, one.symbol, one.state, one.why]) for one in orders]
-    return make_table("Orders that were refused", columns, rows, "Time", css="words") if rows else None
+    return make_table(title, columns, rows, "Time", css="words") if rows else None
 
 
 def tabulate_points(points: Sequence[PointRow]) -> Table | None:
