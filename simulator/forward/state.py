@@ -187,12 +187,9 @@ class State:
                 self.protection[fill.symbol] = replace(guard, taken=taken if guard.exits else 0.0)
             elif guard.stop is not None:
                 self.stopped[fill.id] = guard.stop
-        if abs(after) < LEAST_SHARES:
-            self.shares.pop(fill.symbol, None)
-            self.protection.pop(fill.symbol, None)
-            self.to_flatten.pop(fill.symbol, None)
+        self._hold(fill.symbol, after)
+        if fill.symbol not in self.shares:
             return
-        self.shares[fill.symbol] = after
         if asked and after * fill.quantity > 0.0 and before * after <= 0.0:
             none = Protect(fill.symbol, None, None)
             self._protect(self._exits.get(fill.client_order_id, none), fill.client_order_id)
@@ -200,6 +197,14 @@ class State:
         elif not asked and fill.client_order_id and before * after <= 0.0:
             self.protection.pop(fill.symbol, None)
             self.to_flatten[fill.symbol] = own_id(self.origin.run, self.origin.account, fill.id, fill.symbol)
+
+    def _hold(self, symbol: str, shares: float) -> None:
+        """Take over what is held; with nothing there is nothing to protect or to flatten."""
+        self.shares[symbol] = shares
+        if abs(shares) < LEAST_SHARES:
+            self.shares.pop(symbol)
+            self.protection.pop(symbol, None)
+            self.to_flatten.pop(symbol, None)
 
     def _protect(self, wanted: Protect, key: str) -> None:
         symbol, stop, take_profit, exits = wanted
@@ -228,11 +233,8 @@ class State:
         """Multiply what was held before `session`, and the exits that were decided by its close: on prices before it.
         It may arrive after fills of its session."""
         morning = datetime.combine(session, time(), NEW_YORK)
-        if symbol in self.shares:
-            new = sum(
-                one.quantity for one in self.fills.values() if one.symbol == symbol and one.at >= instant(morning)
-            )
-            self.shares[symbol] = round((self.shares[symbol] - new) * ratio + new, 9)
+        new = sum(one.quantity for one in self.fills.values() if one.symbol == symbol and one.at >= instant(morning))
+        self._hold(symbol, round((self.shares.get(symbol, 0.0) - new) * ratio + new, 9))
         guard = self.protection.get(symbol)
         if guard is not None and self._decided.get(guard.id, 0) < instant(session_hours(morning)[1]):
             self.protection[symbol] = self.protection[symbol].divide(ratio, self.shares.get(symbol, 0.0) > 0.0)

@@ -23,12 +23,12 @@ from simulator.errors import SimError
 from simulator.files import keep_private, refuse_special, tighten
 from simulator.store import connection, revisions
 from simulator.store.connection import HEAD
-from simulator.store.events import KINDS, OF_FOLDERS, Event, Stored, recording
+from simulator.store.events import KINDS, OF_FOLDERS, Event, Kind, Stored, recording
 from simulator.store.forward_rows import FORWARD, WITH_ROWS, put_rows, read_before, tell_left, undoing
 from simulator.store.listing import by_run, newest
 from simulator.store.packing import PACKED, Packer, without_facts
-from simulator.store.projections import Row, Rows, count_recording, key_of, project
-from simulator.store.schema import PROJECTIONS, events, runs, schema
+from simulator.store.projections import OF_HOLDINGS, Row, Rows, count_recording, in_effect, key_of, project
+from simulator.store.schema import PROJECTIONS, events, positions, runs, schema
 from simulator.workspace import Workspace
 
 WITH_FORWARD_ROWS = "0005"
@@ -220,7 +220,7 @@ class Store:
     def _append_forward(self, db: Connection, run_id: str, new: list[Event]) -> list[Stored]:
         stored = self._append(db, run_id, FORWARD, new)
         if any(one.kind in WITH_ROWS for one in new):
-            self._keep_rows(db, run_id, lambda: project(run_id, stored, read_before(db, run_id, stored)))
+            self._keep_rows(db, run_id, partial(_advance, db, run_id, stored))
         return stored
 
     def _keep_rows(self, db: Connection, run_id: str, make: Callable[[], Rows]) -> None:
@@ -454,10 +454,20 @@ def _read(db: Connection, query: Select[Any]) -> Generator[Stored, None, None]:
             yield Stored(row.position, row.run_id, row.digest, row.recorded_at, event)
 
 
-def _compute(db: Connection, run_id: str, digest: str) -> Rows:
+def _compute(db: Connection, run_id: str, digest: str, kinds: Sequence[Kind] = ()) -> Rows:
     """Compute the rows of a result; a reader of events is closed where that fails, before anything is undone."""
-    with closing(_history(db, run_id, digest)) as history:
-        return project(run_id, history)
+    splits = list(_history(db, run_id, digest, ("forward.split",)))
+    with closing(_history(db, run_id, digest, kinds)) as history:
+        return project(run_id, in_effect(history, splits))
+
+
+def _advance(db: Connection, run_id: str, new: Sequence[Stored]) -> Rows:
+    """Compute the rows of a forward test that events `new`, which are stored, add or change."""
+    rows = project(run_id, new, read_before(db, run_id, new))
+    if any(one.event.kind == "forward.split" for one in new):
+        rows["positions"] = _compute(db, run_id, FORWARD, OF_HOLDINGS)["positions"]
+        db.execute(positions.delete().where(positions.c.run_id == run_id))
+    return rows
 
 
 def _replace(db: Connection, table: Table, run_id: str | None, rows: list[Row]) -> None:

@@ -1,6 +1,8 @@
 """Rows of forward tests, kept beside their events: each event that comes changes the few rows that it is about.
 
 new events ─► read_before: what the rows stand at ─► project ─► put_rows        sim db rebuild: all events ─► project
+
+With a split the holdings of its test are computed again from all events: it counts from the morning of its session on.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ WITH_ROWS: tuple[Kind, ...] = (
 def read_before(db: Connection, run_id: str, new: Sequence[Stored]) -> Folds:
     """Return what the rows of a forward test stand at, as far as the events `new`, which are stored, go on from it."""
     added = [one.event for one in new]
-    symbols = {str(one.payload.get("symbol")) for one in added if one.kind in ("forward.fill", "forward.split")}
+    symbols = {str(one.payload.get("symbol")) for one in added if one.kind == "forward.fill"}
     for opening in (one.payload.get("opening") or {} for one in added if one.kind == "forward.started"):
         symbols |= {symbol for found in opening.values() for symbol in found.get("positions", ())}
     folds = Folds(has_begun=_has_begun(db, run_id, new))
@@ -72,9 +74,6 @@ def _read_books(db: Connection, run_id: str, symbols: Collection[str], added: Se
     told = _values(added, "forward.fill", "id")
     for row in _rows(db, trades, run_id, trades.c.fill_id.in_(told)) if told else ():
         folds.fill_ids.add((row["account"], row["fill_id"]))
-    since = min(_values(added, "forward.split", "session"), default=None)
-    for row in _rows(db, trades, run_id, trades.c.symbol.in_(symbols), trades.c.session >= since) if since else ():
-        folds.filled.setdefault((row["account"], row["symbol"]), []).append((row["session"], row["quantity"]))
 
 
 def _values(added: Iterable[Event], kind: str, name: str) -> set[str]:

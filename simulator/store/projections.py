@@ -18,13 +18,15 @@ from sqlalchemy import Boolean, Float, Integer, String, Table
 
 from simulator.errors import SimError
 from simulator.store import schema
-from simulator.store.events import Stored
+from simulator.store.events import Kind, Stored
 from simulator.store.listing import FIGURES
 from simulator.store.packing import KEY_DIGITS
 
 ASKED = ("symbol", "decided_at", "deadline")
 TERMS = ("quantity", "notional", "limit", "stop", "take_profit")
 """Terms of an order that is asked for."""
+OF_HOLDINGS: tuple[Kind, ...] = ("forward.started", "forward.split", "forward.fill")
+"""Kinds of events of forward tests that holdings follow from."""
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
 
@@ -52,6 +54,29 @@ def project(run_id: str, history: Iterable[Stored], before: Folds | None = None)
             found = f"event {stored.position} of the store is no {stored.event.kind}"
             raise SimError(found, mend="restore a copy of the store; events are never rewritten") from None
     return {name: list(rows.values()) for name, rows in tables.items()}
+
+
+def in_effect(history: Iterable[Stored], splits: Iterable[Stored]) -> Iterator[Stored]:
+    """Yield the events of a forward test, each of its `splits` no later than the first fill of its session: one may be
+    told after it."""
+    ahead = {one.position: one for one in splits}
+    for stored in history:
+        given, day = stored.event.payload, str(stored.event.at)[:10]
+        for one in list(ahead.values()):
+            told = one.event.payload
+            fills = stored.event.kind == "forward.fill" and told.get("symbol") == given.get("symbol")
+            if one.position == stored.position or (fills and str(told.get("session")) <= day):
+                yield ahead.pop(one.position)
+        if stored.event.kind != "forward.split":
+            yield stored
+
+
+def fold_holdings(history: Sequence[Stored]) -> dict[tuple[str, str], Holding]:
+    """Return the newest holding of each account and symbol of a forward test."""
+    folds = Folds()
+    booked = [one for one in history if one.event.kind in OF_HOLDINGS]
+    project("", in_effect(booked, [one for one in booked if one.event.kind == "forward.split"]), folds)
+    return folds.held
 
 
 def key_of(table: Table, row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -93,7 +118,6 @@ class Folds:
     ----------
     fills, opened : numbers of fills and of holdings, by account
     held : newest holding, by account and symbol
-    filled : (session, shares) of each fill, by account and symbol: a split may be recorded after some of its session
     fill_ids : fills of forward tests that were counted, by account
     approvals, orders : rows by their keys within the run
     """
@@ -102,7 +126,6 @@ class Folds:
     fills: dict[str, int] = field(default_factory=dict)
     held: dict[tuple[str, str], Holding] = field(default_factory=dict)
     opened: dict[str, int] = field(default_factory=dict)
-    filled: dict[tuple[str, str], list[tuple[str, float]]] = field(default_factory=dict)
     fill_ids: set[tuple[str, str]] = field(default_factory=set)
     approvals: dict[str, Row] = field(default_factory=dict)
     orders: dict[tuple[str, str], Row] = field(default_factory=dict)
@@ -179,7 +202,6 @@ def _forward_fill(stored: Stored, folds: Folds) -> _Made:
     if (account, str(given["id"])) in folds.fill_ids:
         return  # a loop that was killed may tell it again
     folds.fill_ids.add((account, str(given["id"])))
-    folds.filled.setdefault((account, str(given["symbol"])), []).append((session, float(given["quantity"])))
     fill = {name: given[name] for name in ("symbol", "quantity", "price")}
     fill |= {"order_id": given["client_order_id"], "fill_id": given["id"], "session": session}
     yield from _fill(replace(stored, event=replace(event, payload=fill)), folds)
@@ -202,14 +224,10 @@ def _forward_opening(stored: Stored, folds: Folds) -> _Made:
 
 
 def _forward_split(stored: Stored, folds: Folds) -> _Made:
-    symbol, session, ratio = (stored.event.payload[name] for name in ("symbol", "session", "ratio"))
+    symbol, ratio = stored.event.payload["symbol"], float(stored.event.payload["ratio"])
     for (account, name), held in folds.held.items():
-        if name != symbol or held.closed_at is not None:
-            continue
-        since = sum(n for day, n in folds.filled.get((account, name), ()) if day >= session)
-        shares = round((held.quantity - since) * ratio + since, 9)
-        for one in apply_split(held, shares, ratio, stored.event.at, folds.opened.get(account, 0)):
-            yield from _hold(account, one, folds)
+        if name == symbol and held.closed_at is None:
+            yield from _hold(account, apply_split(held, ratio, stored.event.at), folds)
 
 
 def _hold(account: str, held: Holding, folds: Folds) -> _Made:
@@ -352,21 +370,14 @@ def apply_fill(held: Holding | None, fill: Mapping[str, Any], number: int) -> tu
     return closed, replace(opened, quantity=after, largest=after, slippage=0.0, commission=0.0)
 
 
-def apply_split(held: Holding, shares: float, ratio: float, at: str | None, number: int) -> tuple[Holding, ...]:
-    """Apply a split that leaves `shares`: what was paid stays, shares that it brings cost nothing.
-
-    One that is told after a sale of the same day can show that what looked like a short sale was none: it closes that
-    holding, and opens one the other way under `number` where shares are left.
-    """
-    if shares * held.quantity > 0:
-        entry = None if held.entry_price is None else held.entry_price * held.quantity / shares
-        return (replace(held, quantity=shares, largest=max(held.largest * ratio, shares, key=abs), entry_price=entry),)
-    profit = None if held.entry_price is None else (held.profit or 0.0) - held.quantity * held.entry_price
-    closed = replace(held, quantity=0.0, closed_at=at, profit=profit)
-    if abs(shares) < LEAST:
-        return (closed,)
-    free = None if held.entry_price is None else 0.0
-    return closed, Holding(number, held.symbol, at, None, shares, shares, free, free, 0.0, 0.0, 0)
+def apply_split(held: Holding, ratio: float, at: str | None) -> Holding:
+    """Apply a split: what was paid stays. It ends a holding of which it leaves nothing."""
+    shares, largest = round(held.quantity * ratio, 9), held.largest * ratio
+    paid = None if held.entry_price is None else held.quantity * held.entry_price
+    if not shares:
+        profit = None if paid is None or held.profit is None else held.profit - paid
+        return replace(held, quantity=0.0, largest=largest, closed_at=at, profit=profit)
+    return replace(held, quantity=shares, largest=largest, entry_price=None if paid is None else paid / shares)
 
 
 # ── rows as a database holds them ───────────────────────────────────────────────────────────────────────────────────

@@ -7,33 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum, isnan, nan
+from math import fsum
 from typing import Any
 
-from simulator.forward import payloads
 from simulator.forward.state import State
 from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK
 from simulator.store.events import Stored
+from simulator.store.projections import Holding as Booked
+from simulator.store.projections import fold_holdings
 from simulator.trading.orders import Origin
 
 
 @dataclass(frozen=True)
 class Holding:
-    """Position by our own books: signed shares, dollars paid for them (None where the test began with some), the last
+    """Position by our own books: signed shares, dollars paid for each (None where the test began with some), the last
     close booked, and the prices that close it."""
 
     account: str
     symbol: str
     shares: float
-    cost: float | None
+    average: float | None
     mark: float | None
     stop: float | None
     target: float | None
-
-    @property
-    def average(self) -> float | None:
-        return None if self.cost is None else self.cost / self.shares
 
     @property
     def value(self) -> float | None:
@@ -41,7 +38,7 @@ class Holding:
 
     @property
     def pnl(self) -> float | None:
-        return None if self.value is None or self.cost is None else self.value - self.cost
+        return None if self.mark is None or self.average is None else (self.mark - self.average) * self.shares
 
 
 @dataclass(frozen=True)
@@ -71,24 +68,11 @@ class _Account:
     def __init__(self, name: str, opening: dict[str, float]) -> None:
         self.state = State(Origin("", name))
         self.state.begin({"positions": opening})
-        self.cost = dict.fromkeys(opening, nan)
         self.sent: dict[str, OrderLine] = {}
 
     def take(self, stored: Stored) -> None:
-        event, state = stored.event, self.state
-        if event.kind == "forward.fill":
-            fill = payloads.read_fill(event.payload)
-            before = state.shares.get(fill.symbol, 0.0)
-            is_new = fill.id not in state.fills
-            state.apply(event.kind, event.payload)
-            after = state.shares.get(fill.symbol, 0.0)
-            if is_new and before * fill.quantity >= 0.0:
-                self.cost[fill.symbol] = self.cost.get(fill.symbol, 0.0) + fill.quantity * fill.price
-            elif is_new:
-                kept = after / before if after * before > 0.0 else 0.0
-                self.cost[fill.symbol] = self.cost[fill.symbol] * kept if kept else after * fill.price
-            return
-        state.apply(event.kind, event.payload)
+        event = stored.event
+        self.state.apply(event.kind, event.payload)
         if event.kind == "forward.order":
             self._take_order(str(event.at), event.payload)
 
@@ -103,14 +87,13 @@ class _Account:
         since = old.at if old else at
         self.sent[key] = OrderLine(since, self.state.origin.account, symbol, kind, state, *size, prices, why=why)
 
-    def holdings(self) -> list[Holding]:
-        marks = self.state.day.get("marks", {})
-        found = []
+    def holdings(self, booked: Mapping[tuple[str, str], Booked]) -> list[Holding]:
+        marks, name, found = self.state.day.get("marks", {}), self.state.origin.account, []
         for symbol, shares in sorted(self.state.shares.items()):
-            guard, cost = self.state.protection.get(symbol), self.cost.get(symbol, nan)
+            guard, own = self.state.protection.get(symbol), booked.get((name, symbol))
             prices = (guard.stop, guard.take_profit) if guard else (None, None)
-            paid = None if isnan(cost) else cost
-            found.append(Holding(self.state.origin.account, symbol, shares, paid, marks.get(symbol), *prices))
+            average = None if own is None or own.closed_at is not None else own.entry_price
+            found.append(Holding(name, symbol, shares, average, marks.get(symbol), *prices))
         return found
 
     def lines(self) -> list[OrderLine]:
@@ -146,5 +129,6 @@ def read_book(stored: Sequence[Stored]) -> tuple[list[Holding], list[OrderLine]]
             for account in accounts.values():
                 account.state.apply(one.event.kind, one.event.payload)
     lines = [line for account in accounts.values() for line in account.lines()]
-    held = [one for account in accounts.values() for one in account.holdings()]
+    booked = fold_holdings(stored)
+    held = [one for account in accounts.values() for one in account.holdings(booked)]
     return held, sorted(lines, key=lambda line: line.at, reverse=True)

@@ -228,13 +228,14 @@ def test_events_that_come_together_make_the_rows_of_events_that_come_one_by_one(
 @pytest.mark.parametrize(
     ("sold", "left", "numbers"),
     [
-        pytest.param(20.0, 0.0, 2, id="all of it"),
-        pytest.param(15.0, 5.0, 3, id="more than there seemed to be"),
+        pytest.param(20.0, 0.0, 1, id="all of it"),
+        pytest.param(15.0, 5.0, 1, id="more than there seemed to be"),
+        pytest.param(10.0, 10.0, 1, id="all that there seemed to be"),
         pytest.param(6.0, 14.0, 1, id="less"),
         pytest.param(25.0, -5.0, 2, id="more than there is"),
     ],
 )
-def test_a_split_that_is_told_after_a_sale_of_its_day_leaves_the_loops_shares_and_all_that_was_earned(
+def test_a_split_that_is_told_after_a_sale_of_its_day_leaves_the_loops_shares_and_what_they_cost(
     place: Path | str, tmp_path: Path, sold: float, left: float, numbers: int
 ) -> None:
     history = [Event("forward.started", None, None, {"rehearsed": True}), fill("1", "SPY", 10.0, 100.0, 5),
@@ -244,7 +245,8 @@ def test_a_split_that_is_told_after_a_sale_of_its_day_leaves_the_loops_shares_an
             store.append(RUN, [event])
         assert held(store) == booked(store) == ({"SPY": left} if left else {})
         rows = store.rows("positions")
-        assert len(rows) == numbers
+        assert [row["number"] for row in rows] == [*range(numbers)]
+        assert (rows[0]["largest"], rows[0]["entry_price"]) == (20.0, 50.0)
         open_ = [row for row in rows if row["closed_at"] is None]
         worth = sum(row["profit"] for row in rows) + sum(row["quantity"] * (60.0 - row["entry_price"]) for row in open_)
         assert worth == pytest.approx(20 * (60.0 - 50.0)), "ten at 100 became twenty at 50, and stand at 60"

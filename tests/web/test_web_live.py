@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 
 from simulator.forward import payloads
+from simulator.market.bars import instant
 from simulator.rehearsal.rehearse import Rehearsal, rehearse
 from simulator.runs.spec import RunSpec
 from simulator.store.connection import store_place
@@ -128,9 +129,11 @@ def test_positions_orders_and_fills_stand_with_their_prices_and_add_up_to_the_ac
 
 
 def test_a_position_costs_what_was_paid_for_what_is_left_of_it() -> None:
-    def filled(number: int, quantity: float, price: float) -> Stored:
-        fill = BrokerFill(f"f{number}", "mine" if number < 3 else "", "A", number, quantity, price)
-        return Stored(number, "run", "", "t", Event("forward.fill", None, "COUNCIL", payloads.write_fill(fill)))
+    def filled(number: int, quantity: float, price: float, day: str = "2024-06-05") -> Stored:
+        at = f"{day}T12:00:00-04:00"
+        when, by = instant(datetime.fromisoformat(at)), "mine" if number < 3 else ""
+        fill = BrokerFill(f"f{number}", by, "A", when, quantity, price)
+        return Stored(number, "run", "", "t", Event("forward.fill", at, "COUNCIL", payloads.write_fill(fill)))
 
     opening = {"COUNCIL": {"number": "1", "cash": 1000.0, "positions": {"B": 5.0}}}
     begun = Stored(0, "run", "", "t", Event("forward.started", None, None, {"opening": opening}))
@@ -140,10 +143,15 @@ def test_a_position_costs_what_was_paid_for_what_is_left_of_it() -> None:
         filled(3, -5.0, 90.0),
         filled(4, -20.0, 80.0),
     )
+    sold_late = filled(3, -15.0, 55.0, "2024-06-10")
     (a, b), _ = read_book([begun, bought, more, sold])
     assert (a.shares, a.average, b.shares, b.average) == (15.0, 105.0, 5.0, None), "nobody here paid for B"
     (a, _), orders = read_book([begun, bought, more, sold, turned])
     assert (a.shares, a.average) == (-5.0, 80.0)
+    told = {"symbol": "A", "session": "2024-06-10", "ratio": 2.0}
+    late = Stored(5, "run", "", "t", Event("forward.split", "2024-06-10T16:00:00-04:00", None, told))
+    held, _ = read_book([begun, bought, sold_late, late])
+    assert [(one.symbol, one.shares, one.average) for one in held] == [("A", 5.0, 50.0), ("B", 5.0, None)]
     assert ("sell", -20.0, 80.0) in [(one.side, one.quantity, one.price) for one in orders]
 
 
