@@ -12,7 +12,7 @@ anything is sent; after a crash the same command reads store and broker and goes
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -469,11 +469,14 @@ class Session:
         deciding = strategy_at(self.strategy, name)
         silent = deciding.reads == "nothing"
         before = self._read_by(deciding, at)
-        with record_stages(partial(self._record, "forward.stage", at, None), name):
+        with self._stages(at, name):
             opinion = None if silent else await self._looking(deciding.opine(known.snapshot, before))
         written = deciding.minutes(opinion) if isinstance(deciding, KeepsMinutes) else None
         self._held = Deliberation(at, known, opinion, written)
         return self._held
+
+    def _stages(self, at: datetime, name: str) -> AbstractContextManager[None]:
+        return record_stages(partial(self._record, "forward.stage", at, None), name)
 
     def _read_by(self, deciding: Strategy[Any], at: datetime) -> tuple[Decision, ...]:
         """Return what the opinion of a point rests on beside the market."""
@@ -498,7 +501,8 @@ class Session:
             past = tuple(one for one in trader.state.journal if one.as_of < when)
             book, told, deciding = trader.book(held.known, account), held.opinion, strategy_at(trader.strategy, point)
             if isinstance(deciding, Consults):
-                told = await deciding.consult(held.known.snapshot, held.opinion, book, past)
+                with nullcontext() if revision else self._stages(when, point):  # what is planned anew was said before
+                    told = await deciding.consult(held.known.snapshot, held.opinion, book, past)
             first = trader.state.orders - (len(newest.orders) if newest and trader.state.decided_at(when) else 0)
             intent = plan(held.known.snapshot, deciding, book, past, self.rules, told, first, revision)
             why = await self._refuse_entries(trader)

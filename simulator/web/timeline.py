@@ -1,6 +1,7 @@
 """Timeline of a forward test: what was asked, who said what, what was decided, the newest first.
 
 forward.asked, forward.stage ─► being asked     forward.point ─► minutes of a council     forward.intent ─► of a desk
+                └── stages of a council, agents of a desk, as they come
 """
 
 from __future__ import annotations
@@ -71,8 +72,16 @@ def read_timeline(stored: Sequence[Stored]) -> list[Occasion]:
         if event.kind == "forward.asked":
             found[at], said[at] = Occasion(at, str(given["name"]), "being asked"), dict(NOTHING_SAID)
         elif event.kind == "forward.stage" and at in said:
-            said[at] |= given["minutes"]
-            over, parts = f"{given['stage']} is over", read_parts({"minutes": said[at]})
+            minutes = given["minutes"]
+            if (
+                minutes.get("kind") == "desk"
+            ):  # each agent has an event of its own; one that is asked again says it again
+                told = said[at].setdefault("agents", {})
+                told |= {(one["agent"], one.get("about")): one for one in minutes["agents"]}
+                over, parts = f"{given['stage']} has answered", (Part("Agents", [*map(_write_agent, told.values())]),)
+            else:
+                said[at] |= minutes
+                over, parts = f"{given['stage']} is over", read_parts({"minutes": said[at]})
             found[at] = Occasion(at, str(given["name"]), "being asked", (over,), parts)
         elif event.kind == "forward.intent" and not given.get("revision"):
             record = desk_record(given["decision"]["record"])
@@ -180,16 +189,7 @@ def _of_desk(record: DeskRecord) -> Iterator[Part]:
         Words("", f"{one['at'][11:16]} {one['before']} to {one['after']}", "", "", ())
         for one in record["workflow"]["history"]
     ]
-    agents = [
-        Words(
-            one["agent"],
-            _brief(one["said"]) if one["error"] is None else f"no answer: {one['error']}",
-            one["seat"],
-            "",
-            [f"asked {call['tool']}: {_brief(call['answer'])}" for call in one["tools"]],
-        )
-        for one in record.get("agents", ())
-    ]
+    agents = [*map(_write_agent, record.get("agents", ()))]
     screened = [Words(one["symbol"], f"score {ratio(one['score'])} at {price(one['price'])}") for one in
                 record.get("watchlist", ())]  # fmt: skip
     left = [Words(symbol, ", ".join(why)) for symbol, why in record.get("rejected", {}).items()]
@@ -202,6 +202,13 @@ def _of_desk(record: DeskRecord) -> Iterator[Part]:
     parts = {"Agents": agents, "Watchlist": screened, "Screened out": left, "Plans": plans, "Vetoes": vetoes,
              "Stops and exits": told, "Workflow": steps}  # fmt: skip
     yield from (Part(name, words) for name, words in parts.items() if words)
+
+
+def _write_agent(row: Mapping[str, Any]) -> Words:
+    about = f" on {row['about']}" if row.get("about") else ""
+    text = _brief(row["said"]) if row["error"] is None else f"no answer: {row['error']}"
+    points = [f"asked {call['tool']}: {_brief(call['answer'])}" for call in row["tools"]]
+    return Words(f"{row['agent']}{about}", text, row["seat"], "", points)
 
 
 def _brief(value: Any, longest: int = 600) -> str:

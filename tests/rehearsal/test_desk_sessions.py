@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from simulator.store.database import Store
+from simulator.store.events import Stored
+from simulator.web.timeline import read_timeline
 
 from ..conftest import _in_this_process
 from .desk_soak import FIRST, WORDS, Killed, make_lab, outcome
@@ -48,6 +50,33 @@ def test_a_desk_that_trades_within_the_day_is_the_replay_of_its_sessions(desk: R
     assert desk.parity["compared"]["orders"] == desk.made["accounts"]["COUNCIL"]["orders"] >= 4
     assert desk.parity["compared"]["fills"] >= 5
     assert desk.parity["compared"]["prompts"] > 20
+
+
+def test_each_agent_is_on_record_and_on_the_page_as_soon_as_it_has_answered(desk: Rehearsed) -> None:
+    kinds = "forward.asked", "forward.stage", "forward.intent"
+    told = [one for one in desk.events if one.kind in kinds and not one.payload.get("revision")]
+    stages = list[Any]()
+    for event in told:
+        if event.kind == "forward.asked":
+            stages = []
+        elif event.kind == "forward.stage":
+            stages.append(event)
+        else:
+            record = event.payload["decision"]["record"]
+            agents = [row for one in stages for row in one.payload["minutes"]["agents"]]
+            assert sorted(map(json.dumps, agents)) == sorted(map(json.dumps, record.get("agents", ())))
+    assert {"screener", "analyzer", "optimizer", "reviewer"} <= {
+        one.payload["stage"].split()[0] for one in told if one.kind == "forward.stage"
+    }
+    first = next(n for n, one in enumerate(told) if one.kind == "forward.intent")
+    stored = [Stored(n, "run", "forward", "", one) for n, one in enumerate(told)]
+    for n in range(1, first):
+        seen = read_timeline(stored[: n + 1])[0]
+        assert (seen.state, seen.facts) == ("being asked", (f"{told[n].payload['stage']} has answered",))
+        assert len(seen.parts[0].words) == n
+    shown = next(part for part in read_timeline(stored[: first + 1])[0].parts if part.name == "Agents")
+    assert sorted(one.seat for one in shown.words) == sorted(one.seat for one in seen.parts[0].words)
+    assert any(one.seat.startswith("analyzer on ") for one in shown.words)
 
 
 def test_a_gap_through_a_stop_comes_after_the_decision_at_the_open(desk: Rehearsed) -> None:

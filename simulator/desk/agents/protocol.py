@@ -25,6 +25,7 @@ from simulator.llm.answers import StructuredAnswer, T, schema_of
 from simulator.llm.messages import ChatRequest, Message
 from simulator.llm.registry import request_for, seat_of
 from simulator.market.calendar import NEW_YORK
+from simulator.trading.strategy import FOLLOWER
 
 LONGEST_ERROR = 2_000
 LONGEST_ANSWER = 12_000
@@ -139,7 +140,7 @@ class Asked(Generic[R]):
 
 
 async def ask_agent(agents: Agents, asked: Asked[R]) -> Said[R]:
-    """Ask until the result is there or the calls are used up.
+    """Ask until the result is there or the calls are used up; who follows the opinion is told of it.
 
     Raises what the gateway raises for passing failures and for money; a lasting failure comes back without a value.
     """
@@ -151,7 +152,11 @@ async def ask_agent(agents: Agents, asked: Asked[R]) -> Said[R]:
     keys: tuple[str, ...] = ()
 
     def said(value: R | None, error: str | None) -> Said[R]:
-        return Said(asked.name, seat.model, asked.about, keys, asked.facts, value, tuple(done), error)
+        found = Said(asked.name, seat.model, asked.about, keys, asked.facts, value, tuple(done), error)
+        if (follower := FOLLOWER.get()) is not None:
+            stage = f"{asked.name} on {asked.about}" if asked.about else asked.name
+            follower(stage, {"kind": "desk", "agents": [found.row]})
+        return found
 
     while True:
         turn = turn_of(asked.answer, len(done) < calls)
