@@ -13,6 +13,7 @@ from simulator.desk.state import DeskState
 from simulator.market import calendar
 from simulator.market.bars import moment
 from simulator.trading.model import RoundTrip
+from simulator.trading.risk import Entry
 
 NO_EQUITY = "no equity is left"
 SLACK = 1e-9
@@ -44,6 +45,13 @@ def find_vetoes(wanted: Proposal, state: DeskState) -> tuple[Veto, ...]:
     return tuple(Veto(rule, wanted.symbol, why) for rule, why in found if why is not None)
 
 
+def _entry(wanted: Proposal, state: DeskState) -> Entry:
+    book, paid = state.book, wanted.shares * wanted.entry
+    position = (book.positions.get(wanted.symbol, 0.0) + wanted.shares) * wanted.entry
+    sector = state.sector_weight(state.sector(wanted.symbol)) * book.equity + paid
+    return Entry(wanted.shares, wanted.entry, wanted.stop, position, sector, book.equity)
+
+
 # Each limit is asked as "not within it", so that what is no number (NaN) is refused by all.
 
 
@@ -52,8 +60,7 @@ def check_risk(wanted: Proposal, state: DeskState) -> str | None:
         return "has no stop, so its risk has no limit"
     if not state.book.equity > 0.0:
         return NO_EQUITY
-    risk = (wanted.entry - wanted.stop) * wanted.shares / state.book.equity
-    most = state.caps.risk
+    risk, most = _entry(wanted, state).risk, state.caps.risk
     return None if risk <= most + SLACK else f"{risk:.2%} of equity at risk, most is {most:.2%}"
 
 
@@ -62,18 +69,16 @@ def check_position(wanted: Proposal, state: DeskState) -> str | None:
         return NO_EQUITY
     if not (wanted.shares > 0.0 and wanted.entry > 0.0):
         return f"{wanted.shares:g} shares at {wanted.entry:g} are no purchase"
-    held = state.book.positions.get(wanted.symbol, 0.0)
-    weight = (held + wanted.shares) * wanted.entry / state.book.equity
-    most = state.caps.position
+    weight, most = _entry(wanted, state).weight, state.caps.position
     return None if weight <= most + SLACK else f"{weight:.2%} of equity, most is {most:.2%}"
 
 
 def check_sector(wanted: Proposal, state: DeskState) -> str | None:
     if not state.book.equity > 0.0:
         return NO_EQUITY
-    sector, most = state.sector(wanted.symbol), state.caps.sector
-    weight = state.sector_weight(sector) + wanted.shares * wanted.entry / state.book.equity
-    return None if weight <= most + SLACK else f"{weight:.2%} of equity in {sector}, most is {most:.2%}"
+    weight, most = _entry(wanted, state).sector_weight, state.caps.sector
+    where = state.sector(wanted.symbol)
+    return None if weight <= most + SLACK else f"{weight:.2%} of equity in {where}, most is {most:.2%}"
 
 
 def check_stop(wanted: Proposal, state: DeskState) -> str | None:
@@ -81,7 +86,7 @@ def check_stop(wanted: Proposal, state: DeskState) -> str | None:
         return "has no stop"
     if not 0.0 < wanted.stop < wanted.entry:
         return f"stop {wanted.stop:.2f} is not below the entry {wanted.entry:.2f}"
-    width, most = 1.0 - wanted.stop / wanted.entry, state.caps.stop
+    width, most = _entry(wanted, state).width, state.caps.stop
     return None if width <= most + SLACK else f"stop {width:.2%} below the entry, most is {most * 100:g}%"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import fsum, inf
 
-from simulator.trading.risk import EntryRules, Limits
+from simulator.trading.risk import Entry, EntryRules, Limits
 
 TOLERANCE = 0.02
 """Fraction of a limit by which it may be exceeded: prices have moved since the order was sized."""
@@ -88,12 +88,12 @@ class Room:
             return "stop: the strategy enters with one"
         whole = {**self.others, **beside, self.symbol: position}
         sector = fsum(abs(whole.get(name, 0.0)) for name in {self.symbol, *rules.peers})
-        share = 1.0 / equity if equity > 0.0 else inf
+        entry = Entry(shares, at, stop, position, sector, equity)
         for name, value, most, of in (
-            ("stop", abs(at - stop) / at, rules.stop, "of the price"),
-            ("risk", abs(shares) * abs(at - stop) * share, rules.risk, "of equity down to the stop"),
-            ("position", abs(position) * share, rules.position, "of equity"),
-            ("sector", sector * share, rules.sector, "of equity"),
+            ("stop", entry.width, rules.stop, "of the price"),
+            ("risk", entry.risk, rules.risk, "of equity down to the stop"),
+            ("position", entry.weight, rules.position, "of equity"),
+            ("sector", entry.sector_weight, rules.sector, "of equity"),
         ):
             if value > most * (1.0 + TOLERANCE):
                 return f"{name}: {value:.1%} {of} is above the {most:.1%} that the strategy allows"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import fsum, isfinite
+from math import copysign, fsum, inf, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,39 @@ class EntryRules:
     sector: float
     stop: float
     peers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry as rules see it: signed `shares` at `price`, with a `stop` or without, and dollars in the `position` and
+    in all of its `sector` after it, of `equity` dollars (> 0)."""
+
+    shares: float
+    price: float
+    stop: float | None
+    position: float
+    sector: float
+    equity: float
+
+    @property
+    def width(self) -> float:
+        """Fraction of the price down to the stop, of a short sale up to it; negative beyond it, infinite without."""
+        return inf if self.stop is None else copysign(1.0, self.shares) * (1.0 - self.stop / self.price)
+
+    @property
+    def risk(self) -> float:
+        """Fraction of equity that is lost at the stop."""
+        return inf if self.stop is None else (self.price - self.stop) * self.shares / self.equity
+
+    @property
+    def weight(self) -> float:
+        """Fraction of equity in the position."""
+        return abs(self.position) / self.equity
+
+    @property
+    def sector_weight(self) -> float:
+        """Fraction of equity in the sector."""
+        return self.sector / self.equity
 
 
 def make_limiter(exact_sum: ExactSum) -> Limiter:
