@@ -41,7 +41,8 @@ ABSENT: Mapping[str, tuple[object, ...]] = {
 }  # fmt: skip
 """What earlier versions did not write, by the values that say nothing."""
 LEAST_DOLLARS = 1.0
-CHANGEABLE = ("quantity", "scale", "limit", "stop", "take_profit")
+SIZES = ("quantity", "scale")
+CHANGEABLE = (*SIZES, "limit", "stop", "take_profit")
 """What a person may change in every account, or as ``ACCOUNT.stop`` in one."""
 _seen: WeakKeyDictionary[Store, tuple[Stored, dict[str, Approval]]] = WeakKeyDictionary()
 """The last event that was read of a store, and the trades as they stood after it."""
@@ -414,22 +415,26 @@ def beside(asked: Approval, account: str, trades: Iterable[Approval]) -> dict[st
 
 
 def change_all(sizes: Mapping[str, Staged], changes: Mapping[str, float]) -> dict[str, Staged]:
-    """Return the orders by account with `changes`. Raises UsageError for what cannot be changed."""
-    each: dict[str, dict[str, float]] = {name: {} for name in sizes}
-    for key, value in sorted(changes.items(), key=lambda one: "." in one[0]):
+    """Return the orders by account with `changes`: what is said of one account takes the place of what is said of all,
+    its size that of theirs, whichever of the two is a scale. Raises UsageError for what cannot be changed."""
+    alone: dict[str, dict[str, float]] = {name: {} for name in sizes}
+    every: dict[str, float] = {}
+    for key, value in changes.items():
         account, _, name = key.rpartition(".")
         if account and account not in sizes:
             raise UsageError(f'{key}: no account "{account}" trades it', mend=f"one of {', '.join(sizes)}")
-        for own in (each[account],) if account else each.values():
-            own[name] = value
-    return {name: change(one, each[name]) for name, one in sizes.items()}
+        (alone[account] if account else every)[name] = value
+    for own in alone.values():
+        is_sized = not own.keys().isdisjoint(SIZES)
+        own |= {name: one for name, one in every.items() if name not in own and not (is_sized and name in SIZES)}
+    return {name: change(one, alone[name]) for name, one in sizes.items()}
 
 
 def change(staged: Staged, changes: Mapping[str, float]) -> Staged:
     """Return `staged` with `changes`. Raises UsageError for what cannot be changed."""
     if not changes:
         return staged
-    if {"scale", "quantity"} <= changes.keys():
+    if {*SIZES} <= changes.keys():
         raise UsageError("a size is changed by scale or by quantity", mend="give one of them")
     new: dict[str, Any] = {}
     side = -1.0 if (staged.quantity or 0.0) < 0.0 else 1.0

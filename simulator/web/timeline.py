@@ -78,7 +78,8 @@ def read_timeline(stored: Sequence[Stored]) -> list[Occasion]:
             ):  # each agent has an event of its own; one that is asked again says it again
                 told = said[at].setdefault("agents", {})
                 told |= {(one["agent"], one.get("about")): one for one in minutes["agents"]}
-                over, parts = f"{given['stage']} has answered", (Part("Agents", [*map(_write_agent, told.values())]),)
+                over = f"{given['stage']} has answered"
+                parts: tuple[Part, ...] = (Part("Agents", [*map(_write_agent, told.values())]),)
             else:
                 said[at] |= minutes
                 over, parts = f"{given['stage']} is over", read_parts({"minutes": said[at]})

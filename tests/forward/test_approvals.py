@@ -18,6 +18,7 @@ from simulator.forward.approvals import (
     answer,
     answer_together,
     change,
+    change_all,
     fold,
     forbids,
     list_kill_shots,
@@ -161,6 +162,29 @@ def test_accounts_on_opposite_sides_are_changed_each_for_itself(store: Store) ->
     assert {name: (one.quantity, one.stop) for name, one in done.sizes.items()} == {
         "GEMINI": (-10.0, 104.0), "CHATGPT": (5.0, 95.0),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "shares"),
+    [
+        ({"scale": 0.5, "GEMINI.quantity": 3.0}, {"GEMINI": 3.0, "COUNCIL": 5.0}),
+        ({"GEMINI.scale": 0.5, "quantity": 3.0}, {"GEMINI": 10.0, "COUNCIL": 3.0}),
+        ({"GEMINI.scale": 0.5, "scale": 0.2}, {"GEMINI": 10.0, "COUNCIL": 2.0}),
+        ({"quantity": 4.0, "GEMINI.stop": 91.0}, {"GEMINI": 4.0, "COUNCIL": 4.0}),
+        ({"GEMINI.scale": 0.5, "GEMINI.quantity": 3.0}, None),
+        ({"scale": 0.5, "quantity": 3.0}, None),
+    ],
+)
+def test_the_size_said_of_one_account_goes_before_that_said_of_all(
+    changes: dict[str, float], shares: dict[str, float] | None
+) -> None:
+    own = ASKED.sizes["COUNCIL"]
+    sizes = {"GEMINI": replace(own, quantity=20.0), "COUNCIL": replace(own, quantity=10.0)}
+    if shares is None:
+        with pytest.raises(UsageError, match="by scale or by quantity"):
+            change_all(sizes, changes)
+        return
+    assert {name: one.quantity for name, one in change_all(sizes, changes).items()} == shares
 
 
 def test_where_one_of_a_run_is_refused_none_of_that_run_is_answered(store: Store) -> None:

@@ -141,9 +141,11 @@ def test_each_account_keeps_what_is_typed_for_it_and_one_size_for_all_is_that_of
     type_in(alone, card.format("qqq") + "[name='GEMINI.scale']", "0.8")
     click(alone, card.format("qqq") + "[name=together]")
     type_in(alone, "[data-together] [name=scale]", "0.5")
+    assert alone.run(at.format("qqq", "[name='GEMINI.scale']") + ".value") == ""
+    type_in(alone, card.format("qqq") + "[name='GEMINI.quantity']", "3")
     click(alone, "[data-together] button[value=modify]")
     until(alone, f"{SAID} === 'QQQ is approved'")
-    assert {name: one.quantity for name, one in trades(site)["QQQ"].sizes.items()} == {"COUNCIL": 5.0, "GEMINI": 5.0}
+    assert {name: one.quantity for name, one in trades(site)["QQQ"].sizes.items()} == {"COUNCIL": 5.0, "GEMINI": 3.0}
 
 
 def test_one_size_for_all_that_are_selected_stands_in_each_and_is_approved_with_what_else_is_changed(

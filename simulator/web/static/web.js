@@ -133,7 +133,7 @@ document.addEventListener("input", (event) => {
   const each = event.target.closest("[data-together]") && event.target.name === "scale" ? chosenForms()
     : event.target.name === "together" && together.elements.scale.value !== "" ? [form] : [];
   for (const one of each) {
-    for (const field of one.querySelectorAll("[name$='.scale']")) field.value = ""; // of each, in every account
+    for (const field of one.querySelectorAll("[name$='.scale'], [name$=quantity]")) field.value = ""; // of each, in every account
     one.elements.scale.value = one.elements.together.checked ? together.elements.scale.value : "";
     previewSoon(one);
   }
