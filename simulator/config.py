@@ -35,9 +35,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from simulator.config_errors import explain_invalid, line_of
 from simulator.errors import ConfigError, did_you_mean
 from simulator.files import read_text
-from simulator.keys import is_secret
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -365,6 +365,13 @@ Clock = Annotated[time, BeforeValidator(check_clock)]
 Clocks = Annotated[tuple[Clock, ...], AfterValidator(refuse_twice)]
 
 
+def refuse_late(given: tuple[time, ...]) -> tuple[time, ...]:
+    """Return `given`. Raises ValueError for a time from the close on, at which nothing is held."""
+    if late := [at for at in given if at >= time(16)]:
+        raise ValueError(f"{late[0]:%H:%M} is not before the close at 16:00")
+    return given
+
+
 class Schedule(Section):
     decision_time: Clock = time(8, 0)
     """New York time of a decision on its session."""
@@ -372,7 +379,7 @@ class Schedule(Section):
     """Overrides the strategy's own cadence."""
     weekday: Weekday = "monday"
     """Of weekly decisions. A holiday or an early close moves a weekly or monthly decision to the next whole session."""
-    checkpoints: Clocks = (time(9, 0), time(12, 0), time(14, 0), time(15, 50))
+    checkpoints: Annotated[Clocks, AfterValidator(refuse_late)] = (time(9, 0), time(12, 0), time(14, 0), time(15, 50))
     """New York times at which a strategy that has checkpoints looks again at what it holds."""
 
 
@@ -432,7 +439,7 @@ def override_config(config: Config, overrides: Mapping[str, object]) -> Config:
         try:
             made[section] = model.model_validate({**getattr(config, section).model_dump(exclude_unset=True), **given})
         except ValidationError as error:
-            told = _explain(error, Path(section), None, model)
+            told = explain_invalid(error, Path(section), None, model)
             raise ConfigError(told.found, where=f"--set {section}", mend=told.mend) from None
     return replace(config, **made)
 
@@ -467,12 +474,12 @@ def parse_yaml(text: str, path: Path, model: type[M], context: Mapping[str, Any]
         node = next((node for node in _scalars(root) if _is_unreadable(node)), root)
         given = node.value if isinstance(node, yaml.ScalarNode) else ""
         reason = f"a number of {len(given):,} digits" if len(given) > LONGEST else error
-        raise ConfigError(f'"{given[:40]}": {reason}', where=f"{path}:{_line_of(node, [])}") from None
+        raise ConfigError(f'"{given[:40]}": {reason}', where=f"{path}:{line_of(node, [])}") from None
     _refuse_repeated_keys(root, path)
     try:
         return model.model_validate({} if content is None else content, context=dict(context or {}))
     except ValidationError as error:
-        raise _explain(error, path, root, model) from None
+        raise explain_invalid(error, path, root, model) from None
 
 
 def _refuse_depth(text: str, path: Path) -> None:
@@ -546,55 +553,3 @@ def _refuse_repeated_keys(root: yaml.Node | None, path: Path) -> None:
                 raise ConfigError(f'"{key.value}" stands there twice', where=f"{path}:{key.start_mark.line + 1}")
             seen.add(str(key.value))
             nodes.append(value)
-
-
-def _explain(error: ValidationError, path: Path, root: yaml.Node | None, model: type[BaseModel]) -> ConfigError:
-    # A misspelt key is also a missing one, and the error is about its spelling.
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    spot = [part for part in first["loc"] if part != "[key]"]
-    where = f"{path}:{_line_of(root, spot)}"
-    name = ".".join(str(part) for part in spot)
-    if first["type"] == "extra_forbidden":
-        near = did_you_mean(str(spot[-1]), _keys_at(model, spot[:-1]))
-        return ConfigError(f'unknown key "{name}"{near}', where=where)
-    if first["type"] == "missing":
-        return ConfigError(f'key "{name}" is missing', where=where)
-    if first["type"] == "literal_error":
-        choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
-        if near := did_you_mean(str(first["input"]), choices):
-            return ConfigError(f"{name} was {first['input']!r}{near}", where=where)
-    reason = first["msg"].removeprefix("Value error, ")
-    if spot and spot[-1] in ("endpoint", "webhook"):
-        # What is wrong with it is said without the password it may hold.
-        return ConfigError(f"{name}: {reason}", where=where)
-    if spot and is_secret(str(spot[-1])):
-        # A key that was put where the name of its variable belongs is not repeated.
-        return ConfigError(f"{name} is no name of a variable", where=where, mend="`export NAME=…` and say NAME here")
-    return ConfigError(f"{name or 'the file'} was {first['input']!r}: {reason}", where=where)
-
-
-def _line_of(node: yaml.Node | None, spot: list[Any]) -> int:
-    line = node.start_mark.line + 1 if node else 1
-    for part in spot:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-            if pair is None:
-                return line
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line
-
-
-def _keys_at(model: type[BaseModel], spot: list[Any]) -> list[str]:
-    """Field names allowed at `spot`, by the annotations of nested sections."""
-    kind: Any = model
-    for part in spot:
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
-            kind = kind.model_fields[part].annotation
-            kind = get_args(kind)[0] if type(None) in get_args(kind) else kind
-        else:
-            kind = (getattr(kind, "__args__", None) or (None,))[-1]
-    fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
-    return [field.alias or name for name, field in fields.items()]

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from simulator.config import Section, read_yaml
+from simulator.config_errors import say_wanted
 from simulator.council.facts import FACTS
 from simulator.council.prompt_files import OPENING, VARIABLES, Prompt, load_prompt
 from simulator.council.vote import USUAL, VOTE, VoteRule
@@ -122,7 +123,7 @@ class TradeSpec(Section):
     """In place of the council's `limit_atr`."""
     min_conviction: Literal[1, 2] = 1
     """2 trades full conviction alone."""
-    checkpoints_per_day: Annotated[int, Field(ge=0)] | None = None
+    checkpoints_per_day: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Checkpoints of a session that are carried out, the first ones; None for all."""
 
 
@@ -140,12 +141,12 @@ UNCHANGED = TradeSpec()
 class CouncilSpec(Section):
     user_query: Annotated[str, Field(min_length=1)]
     cadence: Cadence = "weekly"
-    window: int = Field(default=253, ge=1)
+    window: int = Field(default=253, ge=1, le=10_000)
     """Bars of history needed before the first decision."""
-    max_trades: int = Field(default=5, ge=1)
-    sizes: dict[Literal[1, 2], Annotated[float, Field(gt=0)]] = Field(default={1: 0.10, 2: 0.20})
+    max_trades: int = Field(default=5, ge=1, le=1000)
+    sizes: dict[Literal[1, 2], Annotated[float, Field(gt=0, le=100)]] = Field(default={1: 0.10, 2: 0.20})
     """|conviction| → fraction of equity."""
-    limit_atr: float = 0.1
+    limit_atr: Annotated[float, Field(ge=-100, le=100)] = 0.1
     """Limit orders (conviction ±1) stand this many ATR(14) on the better side of the last close; negative = worse."""
     cash: str = "BIL"
     """Whose return is the yield of cash in the facts."""
@@ -199,6 +200,8 @@ class CouncilSpec(Section):
     def _both(cls, sizes: dict[int, float]) -> dict[int, float]:
         if set(sizes) != {1, 2}:
             raise ValueError("give a size for both 1 and 2")
+        if sizes[1] > sizes[2]:
+            raise ValueError(f"{sizes[1]:g} at conviction 1 is more than {sizes[2]:g} at 2")
         return sizes
 
     @property
@@ -360,9 +363,8 @@ def _override(spec: CouncilSpec, parameters: Mapping[str, object]) -> CouncilSpe
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or " or ".join(parameters)
-        told = first["msg"].removeprefix("Value error, ")
         shown = "" if isinstance(first["input"], dict) else f" was {first['input']!r}"
-        raise UsageError(f"parameter {name}{shown}: {told}") from None
+        raise UsageError(f"parameter {name}{shown}: {say_wanted(first)}") from None
 
 
 def _put(content: dict[Any, Any], rest: str, value: object, model: type[Section], whole: str) -> None:

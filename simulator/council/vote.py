@@ -78,8 +78,8 @@ class VoteRule(Section):
     A seat of weight 0 is left out: its pitch, the reviews of it and those it wrote. Seats without a weight have 1.
     """
 
-    half: Annotated[float, Field(gt=0)] = HALF
-    full: Annotated[float, Field(gt=0)] = FULL
+    half: Annotated[float, Field(gt=0, le=1000)] = HALF
+    full: Annotated[float, Field(gt=0, le=1000)] = FULL
     """Net votes of half and of full conviction."""
     neutral: Annotated[float, Field(ge=1, le=10)] = NEUTRAL_SCORE
     """Mean review score at which a pitch counts with its conviction."""

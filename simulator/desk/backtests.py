@@ -46,7 +46,8 @@ class Backtest:
     sessions, equity : (S,) days, and dollars at their closes
     trips : positions from flat to flat, by entry
     metrics, reasons : as `simulator.stats.metrics` has them, and why one is None
-    p : of nothing earned beyond its own usual exposure, as one of `trials`; None for a reason
+    p : of nothing earned beyond its own usual exposure, as the best of all tried; None for a reason
+    trials : all that were tried, as the verdict counts them: of a sweep it is judged in p takes the members together
     verdict : the sentence that may be said of it
     notes : sentences a reader must know
     """

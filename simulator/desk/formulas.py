@@ -24,8 +24,11 @@ Grade = Literal["EXCELLENT", "GOOD", "ACCEPTABLE", "NEEDS_IMPROVEMENT", "too few
 RiskClass = Literal["LOW", "MEDIUM", "HIGH", "UNACCEPTABLE"]
 
 Share = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Multiple = Annotated[float, Field(gt=0, le=100)]
+"""Of a share's risk, or of its ATR."""
+MultipleOrNone = Annotated[float, Field(ge=0, le=100)]
+Least = Annotated[float, Field(ge=0, le=1e12)]
+Count = Annotated[int, Field(ge=1, le=1000)]
 
 RSI_LOW, RSI_HIGH = 45.0, 70.0
 """Band of the RSI in which momentum is bought, both ends included."""
@@ -39,10 +42,10 @@ class Filters(Section):
 
     rsi_low: Annotated[float, Field(ge=0, le=100)] = RSI_LOW
     rsi_high: Annotated[float, Field(ge=0, le=100)] = RSI_HIGH
-    atr: NotNegative = 0.5
-    volume: NotNegative = 1_000_000.0
-    atr_fraction: NotNegative = 0.005
-    dollar_volume: NotNegative = 20e6
+    atr: Least = 0.5
+    volume: Least = 1_000_000.0
+    atr_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.005
+    dollar_volume: Least = 20e6
 
     @model_validator(mode="after")
     def _check_band(self) -> Self:
@@ -55,16 +58,18 @@ class Exits(Section):
     """Two targets, multiples of the risk of a share; how much of that risk below the second a position is left; ATR14
     under the highest close that a stop trails after the first; and above the plan from which nothing is bought."""
 
-    first: Positive = 1.5
-    second: Positive = 2.5
-    near: NotNegative = 0.1
-    trailing_atr: Positive = 2.0
-    gap_atr: NotNegative = 0.5
+    first: Multiple = 1.5
+    second: Multiple = 2.5
+    near: MultipleOrNone = 0.1
+    trailing_atr: Multiple = 2.0
+    gap_atr: MultipleOrNone = 0.5
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         if self.first >= self.second:
             raise ValueError(f"first {self.first:g} is not below second {self.second:g}")
+        if self.near >= self.second:  # it would be left where it was bought
+            raise ValueError(f"near {self.near:g} is not below second {self.second:g}")
         return self
 
 
@@ -77,9 +82,9 @@ class Limits(Section):
     sector: Share = 0.30
     stop: Annotated[float, Field(gt=0, lt=1)] = 0.03
     daily_loss: Share = 0.02
-    losses_in_a_row: Annotated[int, Field(ge=1)] = 3
-    resting_sessions: Annotated[int, Field(ge=0)] = 2
-    entries_a_day: Annotated[int, Field(ge=1)] = 3
+    losses_in_a_row: Count = 3
+    resting_sessions: Annotated[int, Field(ge=0, le=1000)] = 2
+    entries_a_day: Count = 3
 
 
 class Caps(Limits):

@@ -14,9 +14,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from simulator.config import Assets, Clocks, Section, check_clock, read_yaml, refuse_twice
+from simulator.config_errors import say_wanted
 from simulator.desk.formulas import Caps, Exits, Filters, Limits
 from simulator.errors import ConfigError, UsageError, did_you_mean
 from simulator.files import read_bytes
+from simulator.market.calendar import CLOSE, OPEN
 
 OFF = (False, "off")  # YAML 1.1 reads `off` as false
 At = Annotated[time | None, BeforeValidator(lambda given: None if given in (*OFF, None) else check_clock(given))]
@@ -24,7 +26,8 @@ At = Annotated[time | None, BeforeValidator(lambda given: None if given in (*OFF
 
 
 class Times(Section):
-    """Points of a session, in this order. Those from 13:00 on keep their distance from an early close."""
+    """Points of a session, in this order: open and monitor within its hours, review and week from the close on. Those
+    from 13:00 on keep their distance from an early close."""
 
     pre_market: At = time(6, 30)
     open: At = time(9, 30)
@@ -43,6 +46,13 @@ class Times(Section):
         named = [("pre_market", self.pre_market), ("open", self.open), *watched]
         named += [("review", self.review), ("week", self.week)]
         held = [(name, at) for name, at in named if at is not None]
+        for name, at in held:
+            within = name == "pre_market" or (at >= CLOSE if name in ("review", "week") else OPEN <= at < CLOSE)
+            if not within:
+                hours = (
+                    "from the close at 16:00 on" if name in ("review", "week") else "within the session, 09:30 to 15:59"
+                )
+                raise ValueError(f"{name} at {at:%H:%M} is not {hours}")
         for (before, first), (after, second) in pairwise(held):
             if first > second or (first == second and before == "pre_market"):
                 raise ValueError(f"{before} at {first:%H:%M} is not before {after} at {second:%H:%M}")
@@ -55,7 +65,7 @@ class DeskSpec(Section):
     kind: Literal["desk"]
     window: Annotated[int, Field(ge=64, le=10_000)] = 260
     """Sessions of history loaded before the first day."""
-    benchmark: str = "SPY"
+    benchmark: Annotated[str, Field(min_length=1)] = "SPY"
     as_traded: bool = False
     """True where bars are as traded that day, not adjusted for later splits: filters are then in dollars and shares."""
     analysed: Annotated[int, Field(ge=1, le=20)] = 3
@@ -162,6 +172,7 @@ def _override(section: Any, parameters: Mapping[str, object]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or " or ".join(parameters)
-        if first["type"] == "value_error":  # two parameters that contradict each other
-            raise UsageError(f"parameter {name}: {first['ctx']['error']}") from None
-        raise UsageError(f"parameter {name} was {first['input']!r}: {first['msg']}") from None
+        shown = (
+            "" if isinstance(first["input"], dict) else f" was {first['input']!r}"
+        )  # of two that contradict each other
+        raise UsageError(f"parameter {name}{shown}: {say_wanted(first)}") from None

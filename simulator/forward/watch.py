@@ -100,15 +100,17 @@ class Watch:
         self._priced: Mapping[str, Quote] = {}
 
     def keep_report(self, decision: Decision) -> None:
-        """Write the report that a decision makes of its day into ``logs/reports/daily_YYYYMMDD.json``, of its week into
-        ``weekly_YYYYMMDD.json``; nothing where it makes none."""
+        """Write the report that a decision makes of its day into ``logs/reports/RUN/daily_YYYYMMDD.json``, of its week
+        into ``weekly_YYYYMMDD.json``; nothing where it makes none. The newest of all tests lies in ``logs/reports``."""
         report = decision.record.get("report")
         if not report:
             return
         period = "daily" if report["days"] == 1 else "weekly"
-        path = self.workspace.logs.parent / "reports" / f"{period}_{report['session'].replace('-', '')}.json"
+        name, folder = f"{period}_{report['session'].replace('-', '')}.json", self.workspace.logs.parent / "reports"
+        content = (json.dumps({"run": self.watched.run, **report}, indent=1) + "\n").encode()
         try:
-            write_file(path, (json.dumps({"run": self.watched.run, **report}, indent=1) + "\n").encode())
+            for path in (folder / self.watched.run / name, folder / name):
+                write_file(path, content)
         except SimError as error:
             self.alert("disk", f"the report of {report['session']}: {error.found}", self._now)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -105,7 +105,7 @@ def parse_date(given: Day, name: str) -> date:
 
 def parse_instant(typed: str, name: str) -> datetime:
     """Return the aware instant of a text, in New York time where it has no offset. Raises UsageError naming the
-    argument."""
+    argument, also for a time that clocks there skip or show twice, on the days they are changed."""
     try:
         at = datetime.fromisoformat(typed)
     except ValueError:
@@ -113,7 +113,15 @@ def parse_instant(typed: str, name: str) -> datetime:
             f'{name} was "{typed}", which is not a date', mend="write it as 2024-01-31 or 2024-01-31T08:00"
         ) from None
     check_year(at.date(), name)
-    return at if at.tzinfo else at.replace(tzinfo=NEW_YORK)
+    if at.tzinfo:
+        return at
+    first, second = (at.replace(tzinfo=NEW_YORK, fold=fold).utcoffset() for fold in (0, 1))
+    if first != second and first is not None and second is not None:  # each with an offset that it may be meant by
+        which = "which comes twice" if first > second else "which does not come"
+        both = (at.replace(tzinfo=timezone(one)).isoformat(timespec="minutes") for one in (first, second))
+        found = f"{name} was {typed}, {which} in New York: clocks are changed that day"
+        raise UsageError(found, mend=f"say {' or '.join(both)}")
+    return at.replace(tzinfo=NEW_YORK)
 
 
 def say_time(at: datetime) -> str:

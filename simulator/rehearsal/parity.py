@@ -41,7 +41,7 @@ from simulator.replay.run import Replayed, replay_strategy
 from simulator.runs.accounts import COUNCIL, replay_accounts
 from simulator.runs.forward import as_traded, members_of
 from simulator.runs.gateway_setup import open_gateway
-from simulator.runs.load_inputs import load_inputs
+from simulator.runs.load_inputs import find_benchmark, load_inputs
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
 from simulator.store.database import open_store
@@ -265,7 +265,8 @@ def replay_again(
         asking.open_for("", seats_of(strategy))
         points = points_of(strategy, config.schedule)
         there = workspace.reading(str(data.absolute()))
-        inputs = load_inputs(spec.symbols, spec.first, last, strategy.window, points, there, config).inputs
+        beside = find_benchmark(strategy, spec.symbols, there)
+        inputs = load_inputs(spec.symbols, spec.first, last, strategy.window, points, there, config, beside).inputs
         shown = adjust_for_splits(inputs.bars, splits), adjust_for_splits(inputs.context, splits)
         inputs = replace(inputs, bars=shown[0], context=shown[1])
         if (data / ASKED).is_file():  # headlines were the broker's, as it told them then

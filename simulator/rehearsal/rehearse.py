@@ -42,15 +42,17 @@ from simulator.forward.session import Session
 from simulator.forward.settings import load_settings
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import day_of, sessions
-from simulator.market.load import Loaded, load_bars
+from simulator.market.load import Loaded, available, load_bars
 from simulator.market.news import load_news
 from simulator.market.table import DAILY
 from simulator.number_format import counted
 from simulator.rehearsal.answers import PERSON, answer_by_script, parse_answers, wait_for_person
 from simulator.runs.forward import as_traded, members_of, open_session, record_start
 from simulator.runs.gateway_setup import open_gateway
+from simulator.runs.load_inputs import find_benchmark
 from simulator.runs.registering import Backtest, make_registration
 from simulator.runs.spec import RunSpec
+from simulator.runs.strategies import Loaded as LoadedStrategy
 from simulator.runs.strategies import load_strategy
 from simulator.store.database import open_store
 from simulator.trading.execution import ExecutionRules
@@ -100,11 +102,16 @@ class Rehearsal:
         return day_of(on.session_of[self.count - 1])
 
     @cached_property
-    def registration(self) -> Registration:
-        """Registration of the rehearsal: the same again is the same, and goes on where that ended."""
+    def strategy(self) -> LoadedStrategy:
+        """Strategy as the rehearsal begins with it."""
         spec = as_traded(self.spec)
         with open_gateway(spec, self.workspace, self.config) as asking:
-            own = load_strategy(spec.strategy, self.workspace.strategies, asking, spec.own, len(spec.symbols))
+            return load_strategy(spec.strategy, self.workspace.strategies, asking, spec.own, len(spec.symbols))
+
+    @cached_property
+    def registration(self) -> Registration:
+        """Registration of the rehearsal: the same again is the same, and goes on where that ended."""
+        spec, own = as_traded(self.spec), self.strategy
         keys = {name: make_rehearsal_keys(name) for name in members_of(own.strategy, self.config)}
         # An account that is reset at the exchange is another one, as it would be at Alpaca.
         numbers = {name: PaperAccount(one.key, one.secret, 0).number for name, one in keys.items()}
@@ -128,12 +135,16 @@ class Rehearsal:
 
     @cached_property
     def loaded(self) -> Loaded:
-        """Bars of all that is listed at the exchange: the cash instrument too, where it has bars of the same kind."""
-        folders = self.workspace.bar_folders
+        """Bars of all that is listed at the exchange: the cash instrument and what a desk measures strength against
+        too, where they have bars of the same kind."""
+        folders, symbols = self.workspace.bar_folders, self.spec.symbols
         load = partial(load_bars, data=folders, first=self.spec.first, last=self.last, history=HISTORY)
-        loaded = load(self.spec.symbols)
-        cash = self.config.assets.cash_instrument
-        return loaded if loaded.bars.frequency != DAILY else load(tuple(dict.fromkeys((*self.spec.symbols, cash))))
+        named = find_benchmark(self.strategy.strategy, symbols, self.workspace)
+        loaded, files = load(symbols), available(folders)
+        frequency = loaded.bars.frequency
+        cash = (self.config.assets.cash_instrument,) if frequency == DAILY else ()
+        beside = (*cash, *(one for one in named if files[one].read().frequency == frequency))
+        return load(tuple(dict.fromkeys((*symbols, *beside)))) if beside else loaded
 
     def open_exchange(self) -> Exchange:
         """Return the exchange as it is before anybody came."""
@@ -206,14 +217,14 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
 
     `url` is the address of an exchange that runs already. Raises SimError.
     """
-    spec, workspace = rehearsal.spec, rehearsal.workspace
+    spec, workspace, frequency = rehearsal.spec, rehearsal.workspace, rehearsal.loaded.bars.frequency
     with open_store(workspace) as store:
         registration, _ = register(rehearsal.registration, workspace.reports, store)
     with ExitStack() as opened:
         address = opened.enter_context(exchange_at(rehearsal, url))
         clock = Conductor(address)
 
-        own, frequency = load_settings(workspace.config), rehearsal.loaded.bars.frequency
+        own = load_settings(workspace.config)
         keys = make_rehearsal_keys("DATA")
         data = alpaca_source(keys, address, PATIENCE, frequency, own.bars_feed, own.news == "broker")
 

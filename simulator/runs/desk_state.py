@@ -15,7 +15,7 @@ from simulator.config import Config, load_config
 from simulator.desk.formulas import Caps
 from simulator.desk.spec import DeskDefinition, load_definition, sectors_of
 from simulator.desk.state import DeskState
-from simulator.errors import DataError, did_you_mean
+from simulator.errors import DataError
 from simulator.market.bars import Bars, Snapshot, moment
 from simulator.market.calendar import NEW_YORK, check_year, parse_instant
 from simulator.market.events import load_events
@@ -25,6 +25,7 @@ from simulator.market.table import DAILY, BarTable
 from simulator.number_format import counted
 from simulator.printing import say
 from simulator.runs.cash_return import with_cash_return
+from simulator.runs.load_inputs import check_benchmark
 from simulator.runs.past_account import PastAccount, Recorded, at, find_account_folder, read_account
 from simulator.runs.spec import split_parameters
 from simulator.runs.strategies import SEATS
@@ -81,14 +82,10 @@ def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskSt
     def load(as_of: datetime, recorded: Recorded | None, there: Workspace, config: Config, benchmark: str) -> Loaded:
         files = available(there.bar_folders)
         symbols = _symbols(request, recorded, files, config)
-        if benchmark not in files:
-            guess = did_you_mean(benchmark, files)
-            raise DataError(
-                f'no bars of the benchmark "{benchmark}"{guess}', mend="state another `benchmark` in its strategy.yaml"
-            )
         stats = [files[symbol].path.stat() for symbol in symbols if symbol in files]
         key = (as_of.astimezone(NEW_YORK).date(), symbols, [(one.st_ino, one.st_mtime_ns) for one in stats])
         if not kept or kept[0][0] != key:
+            check_benchmark(benchmark, files)
             tables: dict[Path, BarTable] = {}
             if recorded is None and not request.symbols:
                 symbols, tables = _of_one_frequency([files[symbol] for symbol in symbols], request.about)

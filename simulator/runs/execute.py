@@ -24,7 +24,7 @@ from simulator.replay.prefetch import Progress
 from simulator.runs.eta import Forecast, RunProgress, still_usd
 from simulator.runs.gateway_setup import SECONDS_AFTER_STOP, open_gateway, open_opinions
 from simulator.runs.identity import identify
-from simulator.runs.load_inputs import LoadedInputs, check_benchmark, load_inputs, refuse_splits
+from simulator.runs.load_inputs import LoadedInputs, find_benchmark, load_inputs, refuse_splits
 from simulator.runs.replicates import replay_replicates
 from simulator.runs.run_record import Analyse, Recorded, Work, record_run
 from simulator.runs.spec import RunSpec, check_max_cost
@@ -154,9 +154,10 @@ def simulate(
     with open_gateway(spec, workspace, config) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols))
         window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
-        staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace.reading(spec.bars), config)
+        there = workspace.reading(spec.bars)
+        beside = find_benchmark(loaded.strategy, spec.symbols, there)
+        staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, there, config, beside)
         refuse_splits(loaded.strategy, staged)
-        staged = check_benchmark(loaded.strategy, staged, workspace.reading(spec.bars))
         staged = replace(staged, inputs=replace(staged.inputs, engine=spec.engine))
         rules = TradingRules.from_config(config)
         known, questions = identify(spec, config, loaded, staged), _questions(spec, loaded, staged)

@@ -39,6 +39,7 @@ from simulator.runs.accounts import COUNCIL
 from simulator.runs.cash_return import with_cash_return
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.identity import code_version
+from simulator.runs.load_inputs import find_benchmark
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
 from simulator.store.database import open_store
@@ -88,15 +89,15 @@ def open_session(
         asking.open_for(run, seats_of(loaded.strategy))
         points = points_of(loaded.strategy, config.schedule)
         begin = _sessions_before(spec.first, loaded.strategy.window)
+        beside = find_benchmark(loaded.strategy, spec.symbols, workspace)
         source = fetch if isinstance(fetch, Source) else Source(fetch)
         tables: dict[Path, BarTable] = {}
         headlines: list[News] | None = [] if source.news is not None and seats_of(loaded.strategy) else None
         shared, daily = Shared(tables, headlines), source.frequency == DAILY
-        load, marks = _loader(spec, begin, folder / "data", workspace, config, daily, shared), shared.marks
+        context = (config.assets.cash_instrument, *config.assets.context, *beside)
+        load, marks = _loader(spec, begin, folder / "data", workspace, config, context, daily, shared), shared.marks
         # Beside intraday bars the cash instrument has its days in the workspace.
-        symbols = dict.fromkeys(
-            (*spec.symbols, *([config.assets.cash_instrument] if source.frequency == DAILY else ()))
-        )
+        symbols = dict.fromkeys((*spec.symbols, *([config.assets.cash_instrument] if daily else ()), *beside))
         feed = RecordedFeed(tuple(symbols), begin, folder / "data", source, load, tables, headlines)
         registered = datetime.fromisoformat(registration.registered_at) - SETTLE
         opening = min(registered, datetime.combine(spec.first, time(), NEW_YORK))
@@ -157,13 +158,13 @@ def _loader(
     data: Path,
     workspace: Workspace,
     config: Config,
+    context: Sequence[str],
     daily: bool,
     shared: Shared,
 ) -> Callable[[datetime, Sequence[Split]], Known]:
     """Return the function that reads recorded bars as a replay of the same sessions does."""
     kept, marks = shared.tables, shared.marks
     midnight = datetime.combine(spec.first, time(), NEW_YORK)
-    context = (config.assets.cash_instrument, *config.assets.context)
     folders = (data, *workspace.bar_folders)
     events = load_events(workspace.events)
     news: Sequence[News] = load_news(workspace.news) if shared.headlines is None else shared.headlines

@@ -44,6 +44,7 @@ from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.market.table import DAILY
 from simulator.runs.forward import as_traded, members_of, open_session, record_start
 from simulator.runs.gateway_setup import open_gateway
+from simulator.runs.load_inputs import find_benchmark
 from simulator.runs.registering import Backtest, make_registration
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Loaded, load_strategy
@@ -99,6 +100,7 @@ def start_forward(
     settings = load_settings(workspace.config, config.accounts.accounts)
     with open_gateway(spec, workspace, config) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols))
+    find_benchmark(loaded.strategy, spec.symbols, workspace)
     names = tuple(members_of(loaded.strategy, config))
     keys = open_all_keys(names, settings, test.url, ask)
     patience = make_patience(settings)

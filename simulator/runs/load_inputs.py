@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -15,7 +15,7 @@ from simulator.market import calendar
 from simulator.market.adjust import IN_OTHER_SHARES
 from simulator.market.bars import Bars
 from simulator.market.events import load_events
-from simulator.market.load import available, load_bars
+from simulator.market.load import Found, available, load_bars
 from simulator.market.news import load_news
 from simulator.market.quality import UNADJUSTED
 from simulator.replay.inputs import ReplayInputs
@@ -44,12 +44,14 @@ def load_inputs(
     points: Sequence[Point],
     workspace: Workspace,
     config: Config,
+    beside: Sequence[str] = (),
 ) -> LoadedInputs:
-    """Load bars, context and events, and schedule `points` on them, with `window` bars of history before `first`.
+    """Load bars, context, with what is shown `beside`, and events, and schedule `points` on them, with `window` bars of
+    history before `first`.
 
     Raises DataError or UsageError.
     """
-    context = (config.assets.cash_instrument, *config.assets.context)
+    context = tuple(dict.fromkeys((config.assets.cash_instrument, *config.assets.context, *beside)))
     loaded = load_bars(symbols, workspace.bar_folders, first=first, last=last, history=window, context=context)
     notes = list(loaded.notes)
     start = loaded.start
@@ -85,23 +87,28 @@ def refuse_splits(strategy: Strategy[Any], loaded: LoadedInputs) -> None:
         raise DataError(f"as_traded cannot work across a split: {jump}", mend=mend)
 
 
-def check_benchmark(strategy: Strategy[Any], loaded: LoadedInputs, workspace: Workspace) -> LoadedInputs:
-    """Return `loaded`, with a note where a desk has no bars of what it measures strength against. Raises DataError
-    where there are none in the workspace either."""
+def find_benchmark(strategy: Strategy[Any], symbols: Sequence[str], workspace: Workspace) -> tuple[str, ...]:
+    """Return what `strategy` is shown beside `symbols`: the series a desk measures strength against, unless it is one
+    of them. Raises DataError, before any work, where the workspace has no bars of it, or bars of an index."""
     from simulator.desk.strategy import Desk
 
     if not isinstance(strategy, Desk):
-        return loaded
-    name, inputs = strategy.definition.spec.benchmark, loaded.inputs
-    if name in inputs.bars.symbols or name in inputs.context.symbols:
-        return loaded
-    if name not in (files := available(workspace.bar_folders)):
+        return ()
+    name, files = strategy.definition.spec.benchmark, available(workspace.bar_folders)
+    if name in files or name not in symbols:  # a broker may have bars of what it trades
+        check_benchmark(name, files)
+    return (name,) if name not in symbols else ()
+
+
+def check_benchmark(name: str, files: Mapping[str, Found]) -> None:
+    """Raise DataError where there are no bars of a desk's benchmark, or none of its bars has a volume."""
+    mend = "state another `benchmark` in its strategy.yaml"
+    if name not in files:
+        raise DataError(f'no bars of the benchmark "{name}"{did_you_mean(name, files)}', mend=mend)
+    if not np.nan_to_num(files[name].read().volume).any():
         raise DataError(
-            f'no bars of the benchmark "{name}"{did_you_mean(name, files)}',
-            mend="state another `benchmark` in its strategy.yaml",
+            f"the benchmark {name} has no volume: it is an index, and nobody holds one", mend=f"{mend}, a fund"
         )
-    note = f"{name}, the benchmark, is not among the symbols: none counts as ahead of it"
-    return replace(loaded, notes=(*loaded.notes, note))
 
 
 def schedule_again(loaded: LoadedInputs, points: Sequence[Point], config: Config) -> LoadedInputs:

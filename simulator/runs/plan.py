@@ -33,7 +33,7 @@ from simulator.replay.prefetch import prefetch, silent
 from simulator.replay.run import play
 from simulator.runs.batches import LEFT_OUT, check_batch
 from simulator.runs.cost_history import outlay, reread_tokens
-from simulator.runs.load_inputs import LoadedInputs, check_benchmark, load_inputs, refuse_splits
+from simulator.runs.load_inputs import LoadedInputs, find_benchmark, load_inputs, refuse_splits
 from simulator.runs.plan_provider import PlanProvider, PlanRounds, plan_gateway
 from simulator.runs.replicates import check_replicates, replicate_of
 from simulator.runs.spec import RunSpec, check_max_cost
@@ -70,9 +70,10 @@ def _meet_all(spec: RunSpec, workspace: Workspace, provider: PlanProvider, on_ac
     with plan_gateway(workspace, config, spec.models, spec.mode, provider) as asking:
         strategy = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols)).strategy
         window, points = strategy.window, points_of(strategy, config.schedule)
-        staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace.reading(spec.bars), config)
+        there = workspace.reading(spec.bars)
+        beside = find_benchmark(strategy, spec.symbols, there)
+        staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, there, config, beside)
         refuse_splits(strategy, staged)
-        staged = check_benchmark(strategy, staged, workspace.reading(spec.bars))
         check_batch(spec, strategy)
         check_replicates(strategy, spec.replicates)
         again = [replicate_of(strategy, number) for number in range(spec.replicates)]

@@ -210,7 +210,8 @@ def reload_run(
     loaded = load_strategy(strategy, workspace.strategies, seating, spec.own, len(spec.symbols))
     _check_files(run, loaded.files)
     window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
-    staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace.reading(spec.bars), config)
+    there, beside = workspace.reading(spec.bars), tuple(run["context"])
+    staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, there, config, beside)
     if data_digest(staged.inputs) != run["data_digest"]:
         raise DataError(f"bars or events have changed since run {run['run_id']}", mend=again(run))
     decisions = tuple(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from simulator.config import Config, Seat
+from simulator.config_errors import say_wanted
 from simulator.errors import LLMError, UsageError, did_you_mean
 from simulator.files import read_bytes
 from simulator.llm.registry import seat_of
@@ -248,7 +249,7 @@ def override_seats(
             try:
                 made[one] = Seat.model_validate({**vars(made[one]), name: value})
             except ValidationError as error:
-                raise UsageError(f"parameter {parameter} was {value!r}: {error.errors()[0]['msg']}") from None
+                raise UsageError(f"parameter {parameter} was {value!r}: {say_wanted(error.errors()[0])}") from None
     return {**seats, **made}
 
 

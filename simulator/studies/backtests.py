@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from simulator.analysis.verdict import judge, p_of_skill, part_after_cutoff, sweep_p, trials_of
+from simulator.analysis.verdict import find_inference, judge, p_of_skill, part_after_cutoff, sweep_p, trials_of
 from simulator.desk.backtests import Backtest, Report, Sensitivity, Setting, Wanted
 from simulator.errors import UsageError
 from simulator.evidence.reader import read
@@ -105,7 +105,7 @@ def _read(folder: Path) -> Backtest:
         metrics=run["metrics"],
         reasons=run["reasons"],
         p=None if skill is None else p_of_skill(skill, trials_of(run), sweep_p(run)),
-        trials=trials_of(run),
+        trials=find_inference(run, "trials") or 1.0,
         verdict=verdict.headline,
         notes=(*verdict.details, *run["notes"]),
     )

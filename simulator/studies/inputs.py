@@ -29,7 +29,7 @@ from simulator.rules import Occasions, Rule, RuleStrategy
 from simulator.rules.base import exits_of, refuse_other_vector_form
 from simulator.rules.exits import NO_EXITS, Exits
 from simulator.runs.identity import digest_of
-from simulator.runs.load_inputs import LoadedInputs, check_benchmark, load_inputs, refuse_splits, schedule_again
+from simulator.runs.load_inputs import LoadedInputs, find_benchmark, load_inputs, refuse_splits, schedule_again
 from simulator.runs.measure import risk_free
 from simulator.runs.spec import RunSpec, split_parameters
 from simulator.runs.strategies import SEATS, Loaded, Nobody, Seating, find_strategy, is_desk_file, load_strategy
@@ -297,7 +297,8 @@ class SweepInputs:
             config = self.settings({"schedule.weekday": weekday, "costs.cash_interest": interest}).config
             longest = self._read.get("history", -1)
             if history > longest or (history < 1 and longest > 0):
-                made = load_inputs(base.symbols, base.first, base.last, history, points, self.reading, config)
+                period = base.first, base.last, history, points
+                made = load_inputs(base.symbols, *period, self.reading, config, self.beside)
                 if history > longest:
                     self._read.update(inputs=made, history=history)
             else:
@@ -305,6 +306,13 @@ class SweepInputs:
             self._forget_oldest(made)
             found = self._staged.setdefault(key, made)
         return found
+
+    @cached_property
+    def beside(self) -> tuple[str, ...]:
+        """Series that members are shown beside what they trade. Raises DataError for one without bars."""
+        shown = [self.member(number).desk for number in self.study.space.examples()] if self.kind == "desk" else []
+        found = (find_benchmark(desk, self.study.base.symbols, self.reading) for desk in shown if desk is not None)
+        return tuple(dict.fromkeys(name for names in found for name in names))
 
     def _forget_oldest(self, one: LoadedInputs) -> None:
         # Other threads may be at it as well: whoever finds nothing to forget leaves it to them.
@@ -373,9 +381,7 @@ class SweepInputs:
         self.staged(max(members, key=lambda one: one.history))
         for member in members:
             if member.desk is not None:
-                strategy, staged = self._load(self.study.spec(member.number)).strategy, self.staged(member)
-                refuse_splits(strategy, staged)
-                check_benchmark(strategy, staged, self.reading)
+                refuse_splits(self._load(self.study.spec(member.number)).strategy, self.staged(member))
         for member in (members[0], members[-1]):
             if member.rule is not None:
                 refuse_other_vector_form(member.rule, self.occasions(member))

@@ -92,7 +92,7 @@ def test_a_missing_prompt_file_is_named_where_it_is_asked_for(council):
         ("pm.carry: prompts", "pm.trend: prompts", '"pm.trend" stands there twice'),
         ("research.1: prompts", "pm.trend: prompts", 'seat "pm.trend" is taken twice'),
         ("pm.carry: prompts", "vote: prompts", 'seat "vote" stands for a council without a chairman'),
-        ("quorum: 0.6\n    seats", "quorum: 0\n    seats", "greater than 0"),
+        ("quorum: 0.6\n    seats", "quorum: 0\n    seats", "give more than 0"),
         ("quorum: 0.6\n    seats", "quorum: most\n    seats", "most"),
         ("limit_atr: 0.1", "limit_atr: .nan", "finite number"),
         ("2: 0.20}", "2: .inf}", "finite number"),

@@ -151,7 +151,7 @@ def test_stages_that_are_left_out_change_no_other_question(convene: Convene, yea
     ("parameters", "told"),
     [
         ({"trade.stop": 1}, r'no parameter "trade.stop", did you mean "stops"\?'),
-        ({"trade.scale": 0}, "parameter trade.scale was 0: .*greater than 0"),
+        ({"trade.scale": 0}, "parameter trade.scale was 0: give more than 0"),
         ({"trade.scale": float("nan")}, "parameter trade.scale was nan: .*finite"),
         ({"trade.stops": True}, "true and false are no value here"),
         ({"trade.min_conviction": 3}, "parameter trade.min_conviction was 3"),

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.medium
 class Rehearsed:
     """A rehearsal of the desk: what `sim rehearse` and `sim forward parity` say, and the events of the store."""
 
+    workspace: Path
     made: dict[str, Any]
     parity: dict[str, Any]
     events: list[Any]
@@ -41,7 +42,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Rehearsed:
     made = json.loads(done.stdout)
     parity = json.loads(_in_this_process(["forward", "parity", made["run"], "--json"], workspace, {}).stdout)
     with Store(workspace / "sim.db") as store:
-        return Rehearsed(made, parity, [one.event for one in store.of_forward(made["run"])])
+        return Rehearsed(workspace, made, parity, [one.event for one in store.of_forward(made["run"])])
 
 
 def test_a_desk_that_trades_within_the_day_is_the_replay_of_its_sessions(desk: Rehearsed) -> None:
@@ -77,6 +78,16 @@ def test_each_agent_is_on_record_and_on_the_page_as_soon_as_it_has_answered(desk
     shown = next(part for part in read_timeline(stored[: first + 1])[0].parts if part.name == "Agents")
     assert sorted(one.seat for one in shown.words) == sorted(one.seat for one in seen.parts[0].words)
     assert any(one.seat.startswith("analyzer on ") for one in shown.words)
+
+
+def test_each_test_of_a_workspace_keeps_its_own_reports_of_the_day(desk: Rehearsed) -> None:
+    """The newest of all lies beside them, under the name that is looked for."""
+    folder = desk.workspace / "logs" / "reports"
+    newest = folder / f"daily_{FIRST.replace('-', '')}.json"
+    own = folder / desk.made["run"] / newest.name
+    assert own.read_bytes() == newest.read_bytes()
+    assert json.loads(own.read_bytes())["run"] == desk.made["run"]
+    assert len(list(own.parent.glob("daily_*.json"))) == 4
 
 
 def test_a_gap_through_a_stop_comes_after_the_decision_at_the_open(desk: Rehearsed) -> None:

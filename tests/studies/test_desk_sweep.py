@@ -69,6 +69,9 @@ def test_a_member_is_its_run(place: Workspace, played: Sweep) -> None:
     judged = json.loads((run.folder / "trials.json").read_text())
     assert "sweep" in json.dumps(judged), "a member run alone is known as one of its sweep"
     assert (played.folder.path / "sweep.html").is_file()
+    bars = load_bars(SYMBOLS, place.bar_folders, first=played.study.base.first, last=played.study.base.last).bars
+    found = make_backtester(place).find(run.facts["run_id"], bars.snapshot(moment(int(bars.closes_at[-1]))))
+    assert found.trials == judged["inference"]["trials"] >= 2, "one count, whatever p takes together"
 
 
 def test_members_that_are_done_are_not_played_again(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

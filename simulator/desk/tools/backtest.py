@@ -80,7 +80,8 @@ class Measures(Answer):
 
 class BacktestResult(Measures):
     """A backtest. `recorded` ones stand in the registry and count as trials; `p` is that of nothing earned beyond its
-    own usual exposure, as one of `trials`. `ready` where all `checks` are met and the risk is not UNACCEPTABLE."""
+    own usual exposure, as the best of `trials`, those of its own sweep taken together. `ready` where all `checks` are
+    met and the risk is not UNACCEPTABLE."""
 
     id: str
     recorded: bool
