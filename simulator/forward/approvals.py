@@ -103,8 +103,9 @@ class Staged:
 
     @property
     def terms(self) -> tuple[float | None, ...]:
-        """Terms of the order: an approval holds for them alone."""
-        return self.quantity, self.notional, self.limit, self.stop, self.take_profit
+        """Terms of the order: an approval holds for them alone. More of what is held brings no exits of its own."""
+        exits = (None, None) if self.held else (self.stop, self.take_profit)
+        return self.quantity, self.notional, self.limit, *exits
 
 
 _staged: TypeAdapter[Staged] = TypeAdapter(Staged)

@@ -104,12 +104,12 @@ class Staging:
         return frozenset(key for key, (name, staged) in asked.items() if not self._is_approved(name, trader, staged))
 
     def _is_approved(self, name: str, trader: Trader, staged: Staged) -> bool:
-        due = self._find_due(name, trader, staged)
+        due = self._find_due(name, trader, staged.held)
         return due is not None and due.terms == staged.terms
 
-    def _find_due(self, name: str, trader: Trader, staged: Staged) -> Staged | None:
-        """Return what is still to be ordered of a trade that was approved in an account, as it was approved: less what
-        has filled since, of size 0 where all has; None where it was not approved there."""
+    def _find_due(self, name: str, trader: Trader, held: float) -> Staged | None:
+        """Return what is still to be ordered of a trade that was approved in an account which has `held` shares of it:
+        less what has filled since, of size 0 where all has; None where it was not approved there."""
         found = self.known.get(name)
         mine = None if found is None or found.state != "approved" else found.sizes.get(trader.name)
         if found is None or mine is None:
@@ -117,9 +117,9 @@ class Staging:
         fills = trader.state.entered(found.symbol)
         if mine.notional is not None:
             left = round(mine.notional - fsum(one.quantity * one.price for one in fills), 2)
-            return replace(mine, held=staged.held, notional=left if left >= LEAST_DOLLARS else 0.0)
+            return replace(mine, held=held, notional=left if left >= LEAST_DOLLARS else 0.0)
         left = round((mine.quantity or 0.0) - fsum(one.quantity for one in fills), 9)
-        return replace(mine, held=staged.held, quantity=left if left * (mine.quantity or 0.0) > 0.0 else 0.0)
+        return replace(mine, held=held, quantity=left if left * (mine.quantity or 0.0) > 0.0 else 0.0)
 
     def stage(self, trader: Trader, intent: Intent, tickets: Sequence[Ticket]) -> dict[str, tuple[str, Staged]]:
         """Return {client_order_id: (id of the trade, its order as it would be sent)} of what a person is asked for."""
@@ -230,12 +230,12 @@ class Staging:
                 who = f"rejected by {found.by}: {found.reason}" if found.by else found.reason
                 give_up(keys, who)
                 continue
-            mine = self._find_due(name, trader, staged)
+            mine = self._find_due(name, trader, staged.held)
             if mine is not None and not (mine.quantity or mine.notional):
                 give_up(keys, "what was approved of it has filled")
                 continue
             if mine is not None and found.changes and mine.terms != staged.terms:
-                intent = _change_order(intent, symbol, staged, mine)
+                intent = put_terms(intent, symbol, mine)
                 trader.record_intent(intent, record, approval=found.id, version=found.version)
                 staged = mine
             if mine is None or mine.terms != staged.terms:
@@ -255,13 +255,10 @@ class Staging:
         the place of what was decided: what is left of the size, and stop and target."""
         decided = _decided_at(intent)
         for found in self.known.values():
-            mine = found.sizes.get(trader.name)
-            if (found.decided_at, found.state) != (decided, "approved") or not found.changes or mine is None:
-                continue
-            if not trader.state.entered(found.symbol):
-                continue  # `follow` changes it
-            due = self._find_due(found.id, trader, replace(mine, held=intent.book.positions.get(found.symbol, 0.0)))
-            intent = _leave(intent, found.symbol, mine if due is None else due)
+            if found.decided_at != decided or not found.changes or not trader.state.entered(found.symbol):
+                continue  # before anything has filled `follow` changes it
+            due = self._find_due(found.id, trader, intent.book.positions.get(found.symbol, 0.0))
+            intent = intent if due is None else put_terms(intent, found.symbol, due)
         return intent
 
     def _unsent(self, trader: Trader, intent: Intent) -> dict[str, tuple[str, Staged]]:
@@ -341,34 +338,23 @@ def _decided_at(intent: Intent) -> str:
     return intent.decision.as_of.astimezone(NEW_YORK).isoformat()
 
 
-def _change_order(intent: Intent, symbol: str, staged: Staged, new: Staged) -> Intent:
-    """Return `intent` with the order on `symbol` as it was approved; what it closes before stays."""
-    orders = []
-    for order in intent.orders:
-        if order.symbol == symbol:
-            closes = (order.quantity or 0.0) - (staged.quantity or 0.0) if order.notional is None else 0.0
-            shares = None if new.quantity is None else new.quantity + closes
-            kind: Any = "limit" if new.limit is not None else "market"
-            order = replace(order, quantity=shares, notional=new.notional, kind=kind, limit=new.limit)
-            if staged.held == 0.0 or staged.exits != "simple":
-                order = replace(order, stop=new.stop, take_profit=new.take_profit, exits=new.parts)
-        orders.append(order)
-    return replace(intent, orders=tuple(orders))
-
-
-def _leave(intent: Intent, symbol: str, due: Staged) -> Intent:
-    """Return `intent` with what is `due` of a trade as its only order on `symbol`, and its exits on the position."""
+def put_terms(intent: Intent, symbol: str, due: Staged) -> Intent:
+    """Return `intent` with what is `due` of a trade as it was approved, and nothing else, ordered on `symbol`: beside
+    it only what closes a position of the other side first. Exits are those of the approval, on what is held as well."""
+    held, size = intent.book.positions.get(symbol, 0.0), due.quantity or due.notional or 0.0
+    shares = due.quantity if due.quantity is None or held * size >= 0.0 else due.quantity - held
     kind: Any = "limit" if due.limit is not None else "market"
-    rest = {"quantity": due.quantity, "notional": due.notional, "kind": kind, "limit": due.limit}
-    orders = [one for one in intent.orders if one.symbol != symbol]
-    if due.quantity or due.notional:
-        orders += [replace(one, **rest) for one in intent.orders if one.symbol == symbol]
+    terms: dict[str, Any] = {"quantity": shares, "notional": due.notional, "kind": kind, "limit": due.limit}
+    if held * size <= 0.0:
+        terms |= {"stop": due.stop, "take_profit": due.take_profit, "exits": due.parts}
     brought = due.stop is not None or due.take_profit is not None
-    protects = [
-        Protect(symbol, due.stop, due.take_profit, due.parts) if brought and one.symbol == symbol else one
-        for one in intent.protects
-    ]
-    return replace(intent, orders=tuple(orders), protects=tuple(protects))
+    whole = Protect(symbol, due.stop, due.take_profit, due.parts)
+    return replace(
+        intent,
+        orders=tuple(replace(one, **terms) if one.symbol == symbol else one
+                     for one in intent.orders if size or one.symbol != symbol),
+        protects=tuple(whole if brought and one.symbol == symbol else one for one in intent.protects),
+    )  # fmt: skip
 
 
 def _words(trader: Trader, intent: Intent, symbol: str) -> dict[str, Any]:

@@ -247,6 +247,29 @@ def test_what_was_changed_is_ordered_once_where_a_loop_ends_and_plans_anew(
         assert len([one for one in test.alerts("approval asked") if one.startswith("B")]) == 1
 
 
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("answer", "shares", "stop"), [("approve", 200.0, 40.0), ("modify quantity=40 stop=45", 40.0, 45.0)]
+)
+def test_the_rest_of_an_approved_trade_is_ordered_where_a_loop_ends_after_a_part_has_filled(
+    tmp_path: Path, answer: str, shares: float, stop: float
+) -> None:
+    plan: Plan = {TUESDAY: (Target("A", 0.1, stop=90.0),), WEDNESDAY: (B,)}
+    with trading([100.0] * 5) as market:
+        test = opened(market, tmp_path, plan, ["* A approve", f"2024-06-05 B {answer}"])
+        test.script("partial symbol=B times=1")
+        session = test.open()
+        once_it_holds("B", session, partial(asked_to_stop, session))
+        with suppress(StoppedError):
+            asyncio.run(session.go())
+        assert session.traders[0].state.shares["B"] == shares / 2
+        test.play()
+        orders = [one for one in market.orders(test.sessions[-1].traders[0].broker) if one.symbol == "B"]  # type: ignore[arg-type]
+        assert [one.filled for one in orders if one.kind != "stop"] == [shares / 2, shares / 2]
+        assert [(one.qty, one.stop_price) for one in orders if one.status == "new"] == [(shares, stop)]
+        assert len([one for one in test.alerts("approval asked") if one.startswith("B")]) == 1
+
+
 def once_it_holds(symbol: str, session: Session, do: Callable[[], None]) -> None:
     """Have `do` done once the account holds some of `symbol`."""
     sleep, done = session.clock.sleep_until, []
