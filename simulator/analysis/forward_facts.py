@@ -71,11 +71,13 @@ class Hits:
 @dataclass(frozen=True, eq=False)
 class Approver:
     """The book as a person approved it, beside the one the strategy decided: its `verdict`, the equity `decided`
-    (S + 1,) of the other, and the course of what the person `added`, a difference of returns by session."""
+    (S + 1,) of the other, and the course of what the person `added`, a difference of returns by session. `unknown_from`
+    is the first session that the other book does not have, None where it has all."""
 
     verdict: ForwardVerdict
     decided: Floats
     added: Course
+    unknown_from: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,7 +273,7 @@ def _account(
     lost = math.fsum(fill.slippage or 0.0 for fill in known) if known else None
     left = [day.unexplained for day in days if day.unexplained is not None]
     verdict, approver = judge_forward(record, registration, name, trials), None
-    if decided:
+    if decided is not None:
         approver = _compare(verdict, days, decided, record.cash[name])
         verdict = judge_forward(replace(record, days=tuple(decided)), registration, name, trials)
     return AccountFacts(
@@ -299,7 +301,9 @@ def _compare(approved: ForwardVerdict, days: Sequence[DayRow], decided: Sequence
     paths = np.array([[cash, *(traded[day.session] for day in both)], [cash, *(day.equity for day in both)]])
     earned = paths[:, 1:] / paths[:, :-1] - 1.0
     added = make_course(tuple(day.session for day in both), np.empty(0), earned[0] - earned[1], 1)
-    return Approver(approved, np.array([cash, *(day.equity for day in decided)]), added)
+    there = {day.session for day in decided}
+    unknown = next((day.session for day in days if day.session not in there), None)
+    return Approver(approved, np.array([cash, *(day.equity for day in decided)]), added, unknown)
 
 
 def _grow_equally(days: Sequence[DayRow], symbols: Sequence[str]) -> Floats:

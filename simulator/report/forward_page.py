@@ -126,6 +126,13 @@ def _describe_approvals(one: AccountFacts) -> tuple[str, ...]:
     if one.approver is None:
         return ()
     added, decided = one.approver.added, float(one.approver.decided[-1] / one.approver.decided[0] - 1.0)
+    ends = () if one.approver.unknown_from is None else (
+        f"The model's book ends before {one.approver.unknown_from}: from then on its models would have been asked "
+        "about a book that is not the account's, which nobody did. Nothing later is in this verdict.",
+    )  # fmt: skip
+    approved = f"Of the book as approved: {one.approver.verdict.headline}"
+    if not added.sessions:
+        return "A person stood between decision and order from the first session on.", *ends, approved
     mean, low, high = (float(values[-1]) * BASIS for values in (added.mean, added.low, added.high))
     known = f"95\u00a0% interval {interval(low, high)}" if low == low else "too few for an interval"
     over = counted(len(added.sessions), "session")
@@ -133,7 +140,8 @@ def _describe_approvals(one: AccountFacts) -> tuple[str, ...]:
         f"A person stood between decision and order: this verdict is on the model's book, as decided "
         f"({signed_percent(decided)}). As approved it is {signed_percent(one.total_return)}: the approver added "
         f"{ratio(mean, sign=True)} basis points a session over {over}, {known}.",
-        f"Of the book as approved: {one.approver.verdict.headline}",
+        *ends,
+        approved,
     )
 
 
@@ -297,6 +305,7 @@ def _account(one: AccountFacts) -> dict[str, object]:
         "verdict": _verdict(one.approver.verdict),
         "decided": one.approver.decided.tolist(),
         "added": _by_session(one.approver.added),
+        "unknown_from": one.approver.unknown_from,
     }
     return {**kept, **money, **numbers, "verdict": _verdict(one.verdict), "approver": approver}
 
