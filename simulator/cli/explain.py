@@ -9,6 +9,7 @@ import click
 from simulator.cli.completers import complete_account, complete_run, complete_symbol_of_run, complete_topic
 from simulator.cli.options import FORCE, open_run
 from simulator.cli.output import print_result
+from simulator.printing import say
 from simulator.workspace import Workspace
 
 
@@ -39,7 +40,10 @@ def explain(
     A terminal shows what is longer than its screen in $PAGER; --page turns the pages of a table by number.
     """
     from simulator.notebook.commands import Topic, explain_run
+    from simulator.runs.strategies import list_changed
 
     opened = open_run(workspace, run, force)
     facts, show = explain_run(opened, Topic(symbol=only or symbol, **options))
+    if changed := list_changed(opened.run["strategy_files"], workspace.strategies):
+        say(f"sim: changed since this run: {', '.join(changed)}; what is told is of then", err=True)
     print_result(facts, as_json, show, paged=True)

@@ -423,6 +423,8 @@ def parity(ctx: click.Context, run: str, most: int, as_json: bool) -> None:
 def _show_parity(found: Parity, most: int) -> None:
     from simulator.number_format import counted, dollars
 
+    if found.changed:
+        say(f"changed    since the test began: {', '.join(found.changed)}; differences may come of it")
     for part, compared in found.compared.items():
         different = [one for one in found.differences if one.part == part]
         together = "; those of a symbol on one side in a session count as one" if part == "fills" else ""

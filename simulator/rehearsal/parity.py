@@ -29,8 +29,9 @@ from simulator.forward import payloads
 from simulator.forward.approvals import fold
 from simulator.forward.books import Split
 from simulator.forward.feed import ASKED, adjust_for_splits, input_digests
-from simulator.forward.registration import find_folder
+from simulator.forward.registration import FILE, find_folder, read_registration
 from simulator.llm.providers.offline import Offline
+from simulator.llm.registry import seats
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.market.load import available
@@ -41,9 +42,11 @@ from simulator.replay.run import Replayed, replay_strategy
 from simulator.runs.accounts import COUNCIL, replay_accounts
 from simulator.runs.forward import as_traded, members_of
 from simulator.runs.gateway_setup import open_gateway
+from simulator.runs.identity import code_digest, digest_of
 from simulator.runs.load_inputs import find_benchmark, load_inputs
+from simulator.runs.registering import describe_seats
 from simulator.runs.spec import RunSpec
-from simulator.runs.strategies import load_strategy
+from simulator.runs.strategies import Nobody, Seating, load_strategy
 from simulator.store.database import open_store
 from simulator.store.events import Event, Stored
 from simulator.trading.cycle import Intent, TradingRules
@@ -61,7 +64,8 @@ class Parity:
 
     `slippage_bps` is what market orders paid over the price they were to fill at, `traded` the dollars behind it.
     `approved` are fills and books of accounts in which a person refused, changed or left unanswered a trade, the first
-    of them decided at `since`: what differs from the book as decided.
+    of them decided at `since`: what differs from the book as decided. `changed` are files of the strategy, settings and
+    the program, where they are no longer those that the test was registered with: differences may come of them.
     """
 
     run: str
@@ -73,6 +77,7 @@ class Parity:
     traded: float = 0.0
     since: str | None = None
     approved: tuple[Difference, ...] = ()
+    changed: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -88,6 +93,7 @@ class Parity:
         found = {part: [one for one in self.differences if one.part == part] for part in PARTS}
         return {
             "run": self.run, "holds": self.holds, "from": str(self.first), "to": str(self.last),
+            "changed": list(self.changed),
             "compared": dict(self.compared), "different": {part: len(one) for part, one in found.items()},
             "differences": [vars(one) for part in PARTS for one in found[part][:most]],
             "slippage_bps": self.slippage_bps, "traded_usd": self.traded,
@@ -329,7 +335,26 @@ def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
     compared = {part: len(getattr(forward, part)) if part != "inputs" else checked for part in PARTS}
     since = min((one.since.isoformat() for one in approved.values()), default=None)
     paid = _slippage(events)
-    return Parity(run, spec.first, last, compared, tuple(differences), *paid, since, tuple(counted))
+    edited = _list_changed(folder, spec, workspace)
+    return Parity(run, spec.first, last, compared, tuple(differences), *paid, since, tuple(counted), edited)
+
+
+def _list_changed(folder: Path, spec: RunSpec, workspace: Workspace) -> tuple[str, ...]:
+    """Return what is no longer as it was registered: files of the strategy, ``config/``, the program."""
+    then, as_it_is = read_registration(folder / FILE), load_config(workspace.config)
+    config = override_config(as_it_is, spec.overrides)
+    taken = seats(config.models, spec.models)
+    seating = Seating(Nobody("parity"), taken, tuple(config.accounts.accounts), config=config)
+    loaded = load_strategy(spec.strategy, workspace.strategies, seating, spec.own, len(spec.symbols))
+    files, seated = loaded.files, describe_seats(loaded.strategy)
+    changed = sorted(name for name in {*then.files, *files} if then.files.get(name) != files.get(name))
+    typed = {name: value for name, value in spec.overrides.items() if name != "risk.execution"}
+    known = (digest_of({**one.dump(), "models": seated}) for one in (config, override_config(as_it_is, typed)))
+    return (
+        *(name if name.startswith(("config/", "sectors")) else f"strategies/{name}" for name in changed),
+        *(() if then.config in known else ("config/",)),
+        *(() if then.code == code_digest() else ("the program",)),
+    )
 
 
 def _approved_of(

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from simulator.config import Config
 from simulator.errors import UsageError
@@ -21,7 +22,7 @@ from simulator.runs.strategies import Loaded
 from simulator.stats.confidence_sequence import sessions_to_find
 from simulator.stats.metrics import PERIODS
 from simulator.stats.series import Undefined
-from simulator.trading.strategy import seats_of
+from simulator.trading.strategy import Strategy, seats_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,6 @@ def make_registration(
     if backtest is not None:
         _check_backtest(backtest, spec, loaded, str(day.date()))
     name, seats = loaded.strategy.name, seats_of(loaded.strategy)
-    seated = {seat: one.model_dump(mode="json") for seat, one in seats.items()}
     return Registration(
         strategy=name,
         files=dict(loaded.files),
@@ -69,7 +69,7 @@ def make_registration(
         models={seat: f"{one.provider}/{one.model}" for seat, one in seats.items()},
         parameters=dict(spec.parameters),
         # Of the models only those that sit in it, as in the identity of a run.
-        config=digest_of({**config.dump(), "models": seated}),
+        config=digest_of({**config.dump(), "models": describe_seats(loaded.strategy)}),
         code=code_digest(),
         symbols=tuple(spec.symbols),
         benchmark="its own usual exposure",
@@ -86,6 +86,11 @@ def make_registration(
         expected_usd=backtest.expected_usd if backtest else None,
         terms=terms or Forward().terms,
     )
+
+
+def describe_seats(strategy: Strategy[Any]) -> Mapping[str, object]:
+    """Return {seat: settings of its model}, JSON-able."""
+    return {seat: one.model_dump(mode="json") for seat, one in seats_of(strategy).items()}
 
 
 def _check_backtest(backtest: Backtest, spec: RunSpec, loaded: Loaded, day: str) -> None:

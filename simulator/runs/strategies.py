@@ -322,6 +322,21 @@ def _as_strategy(made: Rule | Strategy[Any]) -> Strategy[Any]:
     return RuleStrategy(made) if isinstance(made, Rule) else made
 
 
+def list_changed(then: Mapping[str, str], folder: Path) -> tuple[str, ...]:
+    """Return those files of a strategy of `folder`, {name: sha256 (hex)} as `Loaded.files` has them, that are others
+    now or gone, as paths from the workspace. Nothing is executed; a strategy that lay elsewhere is not looked for."""
+    found: list[str] = []
+    for name, digest in then.items():
+        inside = folder.parent if name.startswith("config/") else folder
+        path = inside / name
+        shown = name if inside != folder else f"{folder.name}/{name}"
+        if path.is_file():
+            found += [shown] if hashlib.sha256(read_bytes(path)).hexdigest() != digest else []
+        elif "/" in name and " " not in name:
+            found.append(f"{shown} (gone)")
+    return tuple(found)
+
+
 def _relative(path: Path, folder: Path) -> str:
     """Relative to `folder`, or the bare name where it lies elsewhere: a run's id must not depend on the machine."""
     try:

@@ -80,6 +80,25 @@ def test_each_agent_is_on_record_and_on_the_page_as_soon_as_it_has_answered(desk
     assert any(one.seat.startswith("analyzer on ") for one in shown.words)
 
 
+def test_parity_says_what_changed_since_the_test_began(desk: Rehearsed) -> None:
+    assert desk.parity["changed"] == []
+    lab = desk.workspace
+    edited = {lab / "strategies" / "momentum_desk" / "strategy.yaml": "near: 0.1, trailing_atr: 2.0",
+              lab / "config" / "costs.yaml": "slippage_bps: 2"}  # fmt: skip
+    shipped = {path: path.read_text() for path in edited}
+    try:
+        for path, words in edited.items():
+            assert words in shipped[path]
+            path.write_text(shipped[path].replace(words, words.replace(": 2", ": 3")))
+        done = _in_this_process(["forward", "parity", desk.made["run"]], lab, {})
+    finally:
+        for path, text in shipped.items():
+            path.write_text(text)
+    first = done.stdout.splitlines()[0].split(None, 1)
+    assert first[0] == "changed"
+    assert first[1].startswith("since the test began: strategies/momentum_desk/strategy.yaml, config/; ")
+
+
 def test_each_test_of_a_workspace_keeps_its_own_reports_of_the_day(desk: Rehearsed) -> None:
     """The newest of all lies beside them, under the name that is looked for."""
     folder = desk.workspace / "logs" / "reports"

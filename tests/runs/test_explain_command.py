@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import simulator
 from simulator.analysis.explain import trace_account
+from simulator.cli import sim as command
 from simulator.llm.cache import AnswerCache
 from simulator.report.catalogue import METRICS
 from simulator.stats.trades import closed_trades, trade_statistics
@@ -47,6 +49,26 @@ def test_every_account_of_the_leaderboard_can_be_traced(run: Path) -> None:
         found = trace_account(run, name).to_json()
         assert found["metrics"] == entry["metrics"]
         assert found["trades"], name
+
+
+def test_files_of_the_strategy_that_changed_since_are_named(lab: Path, run: Path) -> None:
+    definition, prompt = (lab / "strategies" / "macro_council" / one for one in ("strategy.yaml", "prompts/pitch.md"))
+    written, asked = definition.read_bytes(), prompt.read_bytes()
+
+    def told() -> str:
+        done = CliRunner().invoke(command, ["--workspace", str(lab), "explain", run.name, "2024-03-08", "--json"])
+        assert json.loads(done.stdout)["run"] == run.name
+        return done.stderr
+
+    assert told() == ""
+    try:
+        definition.write_bytes(written + b"# a word\n")
+        prompt.unlink()
+        both = "strategies/macro_council/prompts/pitch.md (gone), strategies/macro_council/strategy.yaml"
+        assert told() == f"sim: changed since this run: {both}; what is told is of then\n"
+    finally:
+        definition.write_bytes(written)
+        prompt.write_bytes(asked)
 
 
 def test_trade_statistics_follow_from_the_trades_that_are_listed(run: Path) -> None:
