@@ -144,15 +144,16 @@ class Desk:
         to = to if to.startswith("/") and not to.startswith("//") and to.isprintable() and "\\" not in to else "/"
         if request.method != "POST":
             return self.render("login.html", to=to, error="")
+        # First: between the look at the limit and the note of a wrong try nothing is awaited, or slow bodies pass it.
+        given = dict(await _read_form(request))
         address, device = _address(request), find_device(self.workspace, request.cookies.get(DEVICE, ""))
         if (wait := self.limiter.wait_s(address, device)) > 0.0:
             page = self.render("login.html", 429, to=to, error=f"too many tries: wait {wait:.0f} seconds")
             page.headers["retry-after"] = str(int(wait) + 1)
             return page
-        given = dict(await _read_form(request))
         token = find_token(self.workspace, given.get("token", "").strip())
         if token is None:
-            self.limiter.note(address, device)  # before anything is awaited: many at once are many tries
+            self.limiter.note(address, device)
         person = actions.Person(token.name if token else "?", address)
         action = "logged in" if token else actions.LOGIN_REFUSED
         with contextlib.suppress(SimError):  # a store that takes nothing keeps nobody from the switches
@@ -280,7 +281,7 @@ class Desk:
             Route("/forward/{run}/report.html", self.page(self.forward_report)),
             Route("/audit", self.shows("audit.html", views.look_at_audit)),
             Route("/reports/{path:path}", self.page(self.report)),
-            *metrics.routes(self.workspace, self.store),
+            *metrics.routes(self.workspace, self.store, self.limiter if self.known.here else None),
         ]
 
 

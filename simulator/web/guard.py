@@ -28,7 +28,7 @@ HEADERS = {
 OPEN = ("/healthz",)
 """Paths a health check asks by any name of this machine; they change and tell nothing."""
 LOCAL = ("/metrics",)
-"""Paths for programs of this machine alone: by its own names, never by that of a proxy, and not what one hands on."""
+"""Paths for programs of this machine: by its own names, never by that of a proxy."""
 
 
 @dataclass(frozen=True)

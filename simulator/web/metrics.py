@@ -18,6 +18,8 @@ from simulator.errors import SimError
 from simulator.forward.approvals import read_approvals
 from simulator.forward.status import Status, read_status
 from simulator.store.database import Store
+from simulator.web.sessions import Limiter
+from simulator.web.tokens import find_token
 from simulator.workspace import Workspace
 
 HEALTH = ("at work", "late", "gone", "given up", "stopped")
@@ -101,8 +103,12 @@ class Newest(Generic[T]):
         return cast(T, self.value)
 
 
-def routes(workspace: Workspace, store: Store) -> list[Route]:
-    """Return ``/healthz``, open to all, and ``/metrics``, which names equity and is for this machine alone."""
+def routes(workspace: Workspace, store: Store, limiter: Limiter | None = None) -> list[Route]:
+    """Return ``/healthz``, open to all, and ``/metrics``, which names equity and is for this machine alone.
+
+    Behind a proxy, where `limiter` counts wrong tries, it is for whoever brings a token: a proxy asks from this machine
+    too, and need not say for whom.
+    """
 
     async def check_health(_request: Request) -> Response:
         try:
@@ -116,10 +122,9 @@ def routes(workspace: Workspace, store: Store) -> list[Route]:
         return render_metrics(read_status(workspace, store), waiting)
 
     async def show_metrics(request: Request) -> Response:
-        here = request.client is not None and request.client.host in ("127.0.0.1", "::1")
-        # A proxy on this machine asks for others.
-        if not here or any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip")):
-            return PlainTextResponse("metrics are for this machine alone\n", 403)
+        refused = _refuse_stranger(request) if limiter is None else _refuse_without_token(request, workspace, limiter)
+        if refused is not None:
+            return refused
         try:
             text = await rendered.get()
         except SimError as error:
@@ -128,6 +133,26 @@ def routes(workspace: Workspace, store: Store) -> list[Route]:
 
     health, rendered = Newest(lambda: is_healthy(read_status(workspace, store))), Newest(read)
     return [Route("/healthz", check_health), Route("/metrics", show_metrics)]
+
+
+def _refuse_stranger(request: Request) -> Response | None:
+    here = request.client is not None and request.client.host in ("127.0.0.1", "::1")
+    if here and not any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip")):
+        return None
+    return PlainTextResponse("metrics are for this machine alone\n", 403)
+
+
+def _refuse_without_token(request: Request, workspace: Workspace, limiter: Limiter) -> Response | None:
+    address = request.client.host if request.client else ""
+    if (wait := limiter.wait_s(address)) > 0.0:
+        return PlainTextResponse("too many tries\n", 429, {"retry-after": str(int(wait) + 1)})
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and find_token(workspace, text.strip()) is not None:
+        return None
+    if text:
+        limiter.note(address)
+    line = "metrics behind a proxy are for who brings a token, Authorization: Bearer; `sim web token add`\n"
+    return PlainTextResponse(line, 401, {"www-authenticate": "Bearer"})
 
 
 def _render_sample(name: str, labels: Mapping[str, str], value: float) -> str:

@@ -15,6 +15,7 @@ from simulator.forward.status import Status
 from simulator.web import metrics
 from simulator.web.app import make_app
 from simulator.web.guard import addresses
+from simulator.web.sessions import TRIES
 
 if TYPE_CHECKING:
     from tests.web.conftest import Site
@@ -35,12 +36,18 @@ def test_metrics_are_not_handed_through_a_proxy(site: Site) -> None:
     assert caught.value.code == 403
 
 
-def test_behind_a_proxy_this_machine_asks_for_metrics_by_its_own_name(site: Site) -> None:
+def test_behind_a_proxy_metrics_are_for_who_brings_a_token_by_this_machine_s_name(site: Site) -> None:
+    """A proxy asks from this machine, for strangers too, and hands on whatever Host they write."""
     app = make_app(site.workspace, site.store, addresses("127.0.0.1", 8800, ["https://desk.example.org"]))
+    token = {"authorization": f"Bearer {site.token('prometheus', 'read')}"}
     for host, status in {"127.0.0.1:8800": 200, "desk.example.org": 421, "evil.example": 421}.items():
         here = TestClient(app, f"http://{host}", client=("127.0.0.1", 5000))
-        assert here.get("/metrics").status_code == status
+        assert here.get("/metrics", headers=token).status_code == status
+        assert here.get("/metrics").status_code == (401 if status == 200 else status)
     assert TestClient(app, "http://127.0.0.1:8800").get("/approvals").status_code == 421
+    guess = {"authorization": "Bearer guess"}
+    here = TestClient(app, "http://127.0.0.1:8800", client=("127.0.0.1", 5000))
+    assert [here.get("/metrics", headers=guess).status_code for _ in range(TRIES + 1)] == [401] * TRIES + [429]
 
 
 def test_however_many_ask_for_health_the_store_is_read_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,24 @@ def test_guessing_is_limited_and_on_record(site: Site) -> None:
     assert len(refused) == sessions.TRIES
 
 
+def test_tries_whose_bodies_come_late_are_limited_as_any(site: Site) -> None:
+    """Headers of all before the body of one: each was let in when nobody had failed yet."""
+    tries = [http.client.HTTPConnection("127.0.0.1", site.port, timeout=20) for _ in range(3 * sessions.TRIES)]
+    for one in tries:
+        one.putrequest("POST", "/login")
+        one.putheader("origin", site.url)
+        one.putheader("content-length", "11")
+        one.endheaders()
+    ask(site, "GET", "/healthz")  # by now the server has read what came before
+    found = []
+    for one in tries:
+        one.send(b"token=guess")
+        with one.getresponse() as answer:
+            found.append(answer.status)
+        one.close()
+    assert found == [403] * sessions.TRIES + [429] * (2 * sessions.TRIES)
+
+
 def test_strangers_of_many_addresses_are_limited_together_and_lock_nobody_out_who_was_there_before(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
