@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 from simulator.config import Config, load_config
@@ -118,6 +119,7 @@ def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskSt
     return (lambda: state) if request.as_of else newest
 
 
+@lru_cache(1)
 def _end_of_most(bars: Bars) -> tuple[datetime, str]:
     """Return when the last bar closed that at least half of the symbols have, and the symbols that have later ones.
 
