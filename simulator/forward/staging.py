@@ -37,7 +37,7 @@ from simulator.market.calendar import NEW_YORK, say_time
 from simulator.store.database import Store
 from simulator.store.events import Event, Stored
 from simulator.trading.cycle import Intent, TradingRules
-from simulator.trading.model import Book, Protect
+from simulator.trading.model import Book, BrokerFill, Protect
 from simulator.trading.orders import Ticket, compile_orders, session_hours
 from simulator.trading.strategy import Explains, RulesEntries
 
@@ -108,18 +108,11 @@ class Staging:
         return due is not None and due.terms == staged.terms
 
     def _find_due(self, name: str, trader: Trader, held: float) -> Staged | None:
-        """Return what is still to be ordered of a trade that was approved in an account which has `held` shares of it:
-        less what has filled since, of size 0 where all has; None where it was not approved there."""
+        """Return what is still to be ordered of a trade that was approved in an account which has `held` shares of it;
+        None where it was not approved there."""
         found = self.known.get(name)
         mine = None if found is None or found.state != "approved" else found.sizes.get(trader.name)
-        if found is None or mine is None:
-            return None
-        fills = trader.state.entered(found.symbol)
-        if mine.notional is not None:
-            left = round(mine.notional - fsum(one.quantity * one.price for one in fills), 2)
-            return replace(mine, held=held, notional=left if left >= LEAST_DOLLARS else 0.0)
-        left = round((mine.quantity or 0.0) - fsum(one.quantity for one in fills), 9)
-        return replace(mine, held=held, quantity=left if left * (mine.quantity or 0.0) > 0.0 else 0.0)
+        return None if found is None or mine is None else find_due(mine, trader.state.entered(found.symbol), held)
 
     def stage(self, trader: Trader, intent: Intent, tickets: Sequence[Ticket]) -> dict[str, tuple[str, Staged]]:
         """Return {client_order_id: (id of the trade, its order as it would be sent)} of what a person is asked for."""
@@ -336,6 +329,16 @@ def deadline(now: datetime, decided: datetime, minutes: float) -> datetime:
 
 def _decided_at(intent: Intent) -> str:
     return intent.decision.as_of.astimezone(NEW_YORK).isoformat()
+
+
+def find_due(mine: Staged, fills: Iterable[BrokerFill], held: float) -> Staged:
+    """Return what is still to be ordered of a trade as it was approved, beside `held` shares: less what has filled
+    since, of size 0 where all has."""
+    if mine.notional is not None:
+        left = round(mine.notional - fsum(one.quantity * one.price for one in fills), 2)
+        return replace(mine, held=held, notional=left if left >= LEAST_DOLLARS else 0.0)
+    left = round((mine.quantity or 0.0) - fsum(one.quantity for one in fills), 9)
+    return replace(mine, held=held, quantity=left if left * (mine.quantity or 0.0) > 0.0 else 0.0)
 
 
 def put_terms(intent: Intent, symbol: str, due: Staged) -> Intent:

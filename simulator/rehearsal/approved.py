@@ -19,8 +19,9 @@ import numpy as np
 
 from simulator.evidence.writer import session_ends
 from simulator.forward import payloads
-from simulator.forward.approvals import Approval, list_changed
+from simulator.forward.approvals import Approval, Staged, list_changed
 from simulator.forward.books import Books, Split
+from simulator.forward.staging import find_due, put_terms
 from simulator.forward.state import State
 from simulator.market.bars import Bars, instant, moment
 from simulator.market.calendar import NEW_YORK, day_of
@@ -41,8 +42,9 @@ BY_ORDERS, BY_FILLS, BY_DECISION = "by its orders", "by its fills", "by its deci
 class Approved:
     """Account of a forward test in which a person first changed a trade that was decided at `since`.
 
-    `points` are the first intents of decisions after it, with the fills that were booked before each; `anew` those that
-    took their place. Shares and prices are told in shares after all `splits`.
+    `changed` are the trades that were approved, by decision and symbol, as changed. `points` are the first intents of
+    decisions after it, with the fills that were booked before each; `anew` those that took their place, with what was
+    due then of trades that had been changed. Shares and prices are told in shares after all `splits`.
     """
 
     name: str
@@ -51,8 +53,9 @@ class Approved:
     cash: float
     splits: Sequence[Split]
     state: State
+    changed: Mapping[tuple[datetime, str], Staged] = field(default_factory=dict)
     points: dict[datetime, tuple[Intent, list[BrokerFill]]] = field(default_factory=dict)
-    anew: list[Intent] = field(default_factory=list)
+    anew: list[tuple[Intent, dict[str, Staged]]] = field(default_factory=list)
     rows: list[Mapping[str, Any]] = field(default_factory=list)
     filled: dict[str, float] = field(default_factory=dict)
     """Shares that the broker stated when an order ended, by its id."""
@@ -60,7 +63,7 @@ class Approved:
     @property
     def first(self) -> str:
         """Session from which on fills and books are the account's own."""
-        return _minute(self.since)[:10]
+        return minute(self.since)[:10]
 
     def read(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -70,7 +73,7 @@ class Approved:
             if event.kind == "forward.intent" and "approval" not in payload:
                 intent = payloads.read_intent(payload)
                 if intent.revision:
-                    self.anew.append(intent)
+                    self.anew.append((intent, self._find_due(intent)))
                 elif intent.decision.as_of > self.since:
                     self.points[intent.decision.as_of] = intent, self._rescale(self.state.booked)
             elif event.kind == "forward.session":
@@ -100,22 +103,33 @@ class Approved:
 
     def _check_orders(self) -> Iterator[Difference]:
         """Of decisions that were planned once more, on what was left of them."""
-        for intent in self.anew:
+        for intent, changed in self.anew:
             if (at := intent.decision.as_of) <= self.since:
                 continue
-            planned = {one.symbol: one for one in orders_for(intent.allowed, intent.book, self.rules, 0).orders}
+            expected = replace(intent, orders=orders_for(intent.allowed, intent.book, self.rules, 0).orders)
+            for symbol, terms in changed.items():
+                expected = put_terms(expected, symbol, terms)
+            planned = {one.symbol: one for one in expected.orders}
             for order in intent.orders:
                 due = planned.get(order.symbol)
                 if due is None or replace(due, id=order.id) != order:
-                    where = self.name, _minute(at), order.symbol
+                    where = self.name, minute(at), order.symbol
                     yield Difference("orders", where, _size(order), due and _size(due), BY_DECISION)
+
+    def _find_due(self, intent: Intent) -> dict[str, Staged]:
+        held, at = intent.book.positions, intent.decision.as_of
+        return {
+            symbol: find_due(mine, fills, held.get(symbol, 0.0))
+            for (decided, symbol), mine in self.changed.items()
+            if decided == at and (fills := self.state.entered(symbol))
+        }
 
     def _check_fills(self) -> Iterator[Difference]:
         done: dict[str, list[BrokerFill]] = {}
         for fill in self.state.booked:
             done.setdefault(fill.client_order_id, []).append(fill)
         for key, fills in done.items():
-            where = self.name, _minute(fills[0].at)[:10], fills[0].symbol
+            where = self.name, minute(fills[0].at)[:10], fills[0].symbol
             if moment(fills[0].at) < self.since:
                 continue  # held against the replay
             ticket, shares = self.state.tickets.get(key), abs(sum(one.quantity for one in fills))
@@ -144,8 +158,8 @@ class Approved:
                 yield from self._differ(day, symbol, held.get(symbol, 0.0), book.positions.get(symbol, 0.0), SHARE)
         for at, (intent, fills) in self.points.items():
             due = books.at(_closed(bars, at), fills)
-            yield from self._differ(_minute(at), "cash", intent.book.cash, due.cash, CENT)
-            yield from self._differ(_minute(at), "equity", intent.book.equity, due.equity, CENT)
+            yield from self._differ(minute(at), "cash", intent.book.cash, due.cash, CENT)
+            yield from self._differ(minute(at), "equity", intent.book.equity, due.equity, CENT)
 
     def _differ(self, when: str, what: str, mine: float, due: float, most: float) -> Iterator[Difference]:
         if not abs(mine - due) <= most:
@@ -153,23 +167,23 @@ class Approved:
 
     def _own(self, inputs: ReplayInputs) -> Books:
         marks = dict(zip(inputs.traded.symbols, inputs.opening_marks.tolist(), strict=True))
-        days = {one.id: (one.symbol, _minute(one.at)[:10]) for one in self.state.booked}
+        days = {one.id: (one.symbol, minute(one.at)[:10]) for one in self.state.booked}
         stopped = {key: price / self._ratio(*days[key]) for key, price in self.state.stopped.items()}
         return Books(self.cash, marks, self.rules, stopped=stopped)
 
     def _book(self, intent: Intent) -> Book:
-        book, day = intent.book, _minute(intent.decision.as_of)[:10]
+        book, day = intent.book, minute(intent.decision.as_of)[:10]
         ratio: Callable[[str], float] = lambda symbol: self._ratio(symbol, day)  # noqa: E731
         held = {symbol: shares * ratio(symbol) for symbol, shares in book.positions.items()}
         return replace(book, positions=held, marks={one: mark / ratio(one) for one, mark in book.marks.items()})
 
     def _rescale(self, fills: Sequence[BrokerFill]) -> list[BrokerFill]:
-        ratios = [self._ratio(one.symbol, _minute(one.at)[:10]) for one in fills]
+        ratios = [self._ratio(one.symbol, minute(one.at)[:10]) for one in fills]
         both = zip(fills, ratios, strict=True)
         return [replace(one, quantity=one.quantity * ratio, price=one.price / ratio) for one, ratio in both]
 
     def _ratio(self, symbol: str, session: str) -> float:
-        return prod(one.ratio for one in self.splits if one.symbol == symbol and session < str(one.session))
+        return ratio_since(self.splits, symbol, session)
 
 
 def find_approved(
@@ -184,24 +198,33 @@ def find_approved(
     """Return the accounts of `run` in which a person refused, changed or left unanswered a trade. They began with
     `cash` by account, or `begins` dollars."""
     since: dict[str, datetime] = {}
+    changed: dict[str, dict[tuple[datetime, str], Staged]] = {}
     for one in list_changed(trades):
         named = {key.rpartition(".")[0] for key in one.changes} or {""}
         for account in one.sizes if "" in named else named:
             at = datetime.fromisoformat(one.decided_at)
             since[account] = min(at, since.get(account, at))
+            if one.state == "approved" and account in one.sizes:
+                changed.setdefault(account, {})[at, one.symbol] = one.sizes[account]
     found = {}
     for name, at in since.items():
         dollars = cash.get(name, begins)
-        found[name] = Approved(name, at, rules, dollars, splits, State(Origin(run, name)))
+        found[name] = Approved(name, at, rules, dollars, splits, State(Origin(run, name)), changed.get(name, {}))
         found[name].read(events)
     return found
+
+
+def ratio_since(splits: Iterable[Split], symbol: str, session: str) -> float:
+    """Return the shares that one of `symbol` in a session has become after all `splits`."""
+    return prod(one.ratio for one in splits if one.symbol == symbol and session < str(one.session))
 
 
 def _closed(bars: Bars, at: datetime) -> Bars:
     return bars.rows(0, int(np.searchsorted(bars.closes_at, instant(at), side="right")))
 
 
-def _minute(at: int | datetime) -> str:
+def minute(at: int | datetime) -> str:
+    """Return an instant as it is shown, ISO in New York; it begins with the date."""
     return (moment(at) if isinstance(at, int) else at).astimezone(NEW_YORK).isoformat(timespec="minutes")
 
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import chain
-from math import isclose, prod
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,11 @@ from simulator.forward.feed import ASKED, adjust_for_splits, input_digests
 from simulator.forward.registration import FILE, find_folder, read_registration
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import seats
-from simulator.market.bars import instant, moment
-from simulator.market.calendar import NEW_YORK, day_of, sessions
+from simulator.market.bars import instant
+from simulator.market.calendar import day_of, sessions
 from simulator.market.load import available
 from simulator.market.news import load_news
-from simulator.rehearsal.approved import Approved, find_approved
+from simulator.rehearsal.approved import Approved, find_approved, minute, ratio_since
 from simulator.rehearsal.difference import CENT, NOTHING, PARTS, PRICE, ROUNDING, SHARE, Difference, Part
 from simulator.replay.run import Replayed, replay_strategy
 from simulator.runs.accounts import COUNCIL, replay_accounts
@@ -114,7 +114,7 @@ class Side:
 
     def decide(self, account: str, decision: Decision) -> None:
         """Add a decision: the keys of its questions, its targets, and everything else it says."""
-        at = str(decision.as_of.astimezone(NEW_YORK).isoformat(timespec="minutes"))
+        at = minute(decision.as_of)
         targets = {}
         for one in decision.targets:
             ratio, prices = self._ratio(one.symbol, at[:10]), (one.limit, one.stop, one.take_profit)
@@ -126,7 +126,7 @@ class Side:
             (self.prompts if asked else self.decisions)[account, at, path] = value
 
     def order(self, account: str, at: int, order: Order) -> None:
-        ratio = self._ratio(order.symbol, _minute(at)[:10])
+        ratio = self._ratio(order.symbol, minute(at)[:10])
         shares = None if order.quantity is None else order.quantity * ratio
         amount = f"${order.notional:.2f}" if shares is None else f"{shares:.9f}".rstrip("0").rstrip(".")
         prices = (
@@ -134,11 +134,11 @@ class Side:
             for name in ("limit", "stop", "take_profit")
             if (price := getattr(order, name))
         )
-        self.orders[account, _minute(at), order.symbol] = " ".join([order.kind, amount, *prices])
+        self.orders[account, minute(at), order.symbol] = " ".join([order.kind, amount, *prices])
 
     def fill(self, account: str, at: int, symbol: str, shares: float, paid: float) -> None:
         """Add a fill; those of a symbol on one side in a session are one."""
-        where = account, _minute(at)[:10], symbol, "bought" if shares > 0.0 else "sold"
+        where = account, minute(at)[:10], symbol, "bought" if shares > 0.0 else "sold"
         ratio = self._ratio(symbol, where[1])
         shares, paid = shares * ratio, paid / ratio
         before, price = self.fills.get(where, (0.0, 0.0))
@@ -151,11 +151,7 @@ class Side:
                 self.books[account, session, symbol] = shares * self._ratio(symbol, session)
 
     def _ratio(self, symbol: str, session: str) -> float:
-        return prod(one.ratio for one in self.splits if one.symbol == symbol and session < str(one.session))
-
-
-def _minute(at: int) -> str:
-    return moment(at).astimezone(NEW_YORK).isoformat(timespec="minutes")
+        return ratio_since(self.splits, symbol, session)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

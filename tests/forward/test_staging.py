@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from simulator.errors import BrokerError
-from simulator.forward.approvals import answer, read_approvals
+from simulator.forward.approvals import answer, fold, read_approvals
 from simulator.forward.market_data import Quote
 from simulator.forward.project import project
 from simulator.forward.quotes import QuotesOfWaiting
@@ -24,6 +24,8 @@ from simulator.forward.staging import Staging
 from simulator.forward.switches import STOP, read_heartbeats, reset, throw
 from simulator.forward.watch import StoppedError
 from simulator.rehearsal.answers import answer_by_script, parse_answers
+from simulator.rehearsal.approved import find_approved
+from simulator.rehearsal.difference import Difference
 from simulator.store.events import Event
 from simulator.trading.model import Target
 
@@ -256,7 +258,7 @@ def test_the_rest_of_an_approved_trade_is_ordered_where_a_loop_ends_after_a_part
 ) -> None:
     plan: Plan = {TUESDAY: (Target("A", 0.1, stop=90.0),), WEDNESDAY: (B,)}
     with trading([100.0] * 5) as market:
-        test = opened(market, tmp_path, plan, ["* A approve", f"2024-06-05 B {answer}"])
+        test = opened(market, tmp_path, plan, ["* A modify scale=0.5", f"2024-06-05 B {answer}"])
         test.script("partial symbol=B times=1")
         session = test.open()
         once_it_holds("B", session, partial(asked_to_stop, session))
@@ -268,6 +270,19 @@ def test_the_rest_of_an_approved_trade_is_ordered_where_a_loop_ends_after_a_part
         assert [one.filled for one in orders if one.kind != "stop"] == [shares / 2, shares / 2]
         assert [(one.qty, one.stop_price) for one in orders if one.status == "new"] == [(shares, stop)]
         assert len([one for one in test.alerts("approval asked") if one.startswith("B")]) == 1
+        assert [*_differing_orders(test, 0.0)] == []
+        assert [one.forward for one in _differing_orders(test, 1.0)] == [f"{shares / 2 + 1:g}"]
+
+
+def _differing_orders(test: Test, more: float) -> Iterator[Difference]:
+    """Yield what parity finds wrong with orders that were planned anew, had they been for so much more."""
+    stored = test.sessions[-1].store.of_forward(RUN)
+    for one in stored:
+        for order in one.event.payload["orders"] if one.event.payload.get("revision") else ():
+            order["quantity"] += more
+    trades, rules = fold({}, stored).values(), test.sessions[-1].rules.execution
+    found = find_approved(RUN, [one.event for one in stored], trades, (), rules, {}, 100_000.0)
+    return found["COUNCIL"]._check_orders()
 
 
 def once_it_holds(symbol: str, session: Session, do: Callable[[], None]) -> None:
