@@ -140,12 +140,12 @@ def test_a_restore_killed_in_the_middle_leaves_the_store_as_it_was(
         assert len(store.rows("events")) == len(before["events"]) - 1
 
 
-def empty(backup: Path, kind: str) -> None:
-    """Seal a backup anew with nothing in the events of a kind."""
+def rewrite(backup: Path, kind: str, payload: dict[str, Any]) -> None:
+    """Seal a backup anew with `payload` in the events of a kind."""
     with closing(sqlite3.connect(backup)) as db, db:
         for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             db.execute(f"DROP TRIGGER {name}")
-        db.execute("UPDATE events SET payload = '{}', packed = NULL WHERE kind = ?", (kind,))
+        db.execute("UPDATE events SET payload = ?, packed = NULL WHERE kind = ?", (json.dumps(payload), kind))
         db.execute("UPDATE backup SET sha256 = ?", (_digest(db),))
 
 
@@ -165,9 +165,53 @@ def test_a_sealed_backup_whose_events_no_reader_understands_is_refused_and_the_s
         if kind not in {one["kind"] for one in store.rows("events")}:
             store.append("later", [Event(kind, None, None, {"why": "x", "at": 3})])
     back_up(place, backup)
-    empty(backup, kind)
+    rewrite(backup, kind, {})
     kept = place.read_bytes()
     with pytest.raises(SimError) as refused:
         restore(backup, place, tmp_path / "kept", refuse_unreadable)
     assert str(refused.value).count("\n") == 0
+    assert place.read_bytes() == kept
+
+
+ASKED: dict[str, Any] = {
+    "id": "a" * 12, "symbol": "SPY", "decided_at": "2024-06-10T08:00:00-04:00", "point": "meeting", "version": 1,
+    "deadline": "2024-06-10T09:27:00-04:00", "price_then": 1.0, "thesis": [], "reviews": [], "kill_shots": [],
+    "dissent": "", "rules": [], "sizes": {},
+}  # fmt: skip
+FILL = {"id": "f", "client_order_id": "x", "symbol": "SPY", "quantity": 5.0, "price": 500.0, "at": 1}
+SPLIT = {"symbol": "SPY", "session": "2024-06-10", "ratio": 2.0}
+POINT = {"name": "meeting", "state": "done", "calls": 3, "cost_usd": 0.01}
+
+
+@pytest.mark.fault("disk", "a backup with a right seal and a value no event can have", "it is refused in one line")
+@pytest.mark.parametrize(
+    ("kind", "whole", "name", "value"),
+    [
+        ("approval.asked", ASKED, "price_then", "x"),
+        ("approval.asked", ASKED, "deadline", "never"),
+        ("approval.asked", ASKED, "reviews", ["x"]),
+        ("approval.asked", ASKED, "kill_shots", [2]),
+        ("approval.asked", ASKED, "thesis", 5),
+        ("forward.split", SPLIT, "ratio", 0),
+        ("forward.split", SPLIT, "session", "x"),
+        ("forward.point", POINT, "calls", "many"),
+        ("forward.point", POINT, "cost_usd", float("nan")),
+        ("forward.fill", FILL, "quantity", float("nan")),
+        ("forward.fill", FILL, "price", "dear"),
+    ],
+)
+def test_a_sealed_backup_with_a_value_no_event_can_have_names_event_and_backup(
+    tmp_path: Path, kind: Kind, whole: dict[str, Any], name: str, value: object
+) -> None:
+    place, backup = tmp_path / "sim.db", tmp_path / "b.sqlite"
+    with Store(place) as store:
+        store.append("later", [Event(kind, "2024-06-10T08:00:00-04:00", "A", whole)])
+    back_up(place, backup)
+    restore(backup, place, tmp_path / "whole", refuse_unreadable)
+    rewrite(backup, kind, {**whole, name: value})
+    kept = place.read_bytes()
+    with pytest.raises(SimError, match=rf"event 1, {kind} of later, cannot be read: .*{name}") as refused:
+        restore(backup, place, tmp_path / "kept", refuse_unreadable)
+    assert str(backup) in str(refused.value)
+    assert "\n" not in str(refused.value)
     assert place.read_bytes() == kept
