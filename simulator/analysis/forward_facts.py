@@ -189,7 +189,15 @@ Decided = Callable[[Workspace, str, Path, ForwardRecord], Mapping[str, Sequence[
 
 def read_facts(workspace: Workspace, name: str = "last", decided: Decided | None = None) -> tuple[Path, ForwardFacts]:
     """Return the folder and the facts of the forward test, or rehearsal, that `name` stands for, by all its events.
-    Without `decided` the verdict is on the book as it was approved.
+    Without `decided` the verdict is on the book as it was approved. Raises as `read_test` and `gather_facts`."""
+    folder, record, said, trials = read_test(workspace, name)
+    days = {} if decided is None else decided(workspace, record.registration, folder, record)
+    return folder, gather_facts(record, said, trials, days)
+
+
+def read_test(workspace: Workspace, name: str = "last") -> tuple[Path, ForwardRecord, Registration, int]:
+    """Return folder, record and registration of the forward test, or rehearsal, that `name` stands for, and the number
+    of tests of its strategy on record.
 
     Raises UsageError for a test there is not, DataError for a registration that is not the one on record.
     """
@@ -204,9 +212,7 @@ def read_facts(workspace: Workspace, name: str = "last", decided: Decided | None
             trials = count_trials(said, workspace.reports, store)
         else:
             said, trials = _stand_in([one.event for one in stored], folder, workspace), 1
-    record = project(run, stored, said)
-    days = {} if decided is None else decided(workspace, run, folder, record)
-    return folder, gather_facts(record, said, trials, days)
+    return folder, project(run, stored, said), said, trials
 
 
 def _stand_in(events: Sequence[Event], folder: Path, workspace: Workspace) -> Registration:

@@ -186,7 +186,7 @@ def _stand(name: str, number: str, stored: Sequence[Stored]) -> Standing:
 
 def read_positions(name: str, stored: Sequence[Stored]) -> dict[str, float]:
     """Return the signed shares of account `name` by our own books: its opening and all fills, splits counted."""
-    state, begun = State(Origin("", name)), False
+    state, begun = State(Origin(stored[0].run_id if stored else "", name)), False
     for event in (one.event for one in stored):
         if event.kind == "forward.started" and not begun and "opening" in event.payload:
             begun = True

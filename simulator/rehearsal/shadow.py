@@ -48,6 +48,8 @@ def decided_days(workspace: Workspace, run: str, folder: Path, record: ForwardRe
     By replay's rules on the recorded inputs; what the exchange earned and idle cash got stays as it is in `record`.
     Raises DataError where the inputs are gone or the accounts began with positions.
     """
+    if not record.days:
+        return {}
     with open_store(workspace) as store:
         stored = store.of_forward(run)
     answers, events = fold({}, stored), [one.event for one in stored]

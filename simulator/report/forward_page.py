@@ -115,9 +115,9 @@ def compose(facts: ForwardFacts) -> ForwardPage:
         fills=forward.tabulate_fills(fills) if fills else None,
         refused=forward.tabulate_unsent(refused, "Orders that were refused"),
         taken_back=forward.tabulate_unsent(taken_back, "Orders that were taken back before they were sent"),
-        alerts=forward.tabulate_alerts(facts),
-        registration=(*_list_registration(registration), *_programs(facts.record.spans)),
-        digests=_digests(registration),
+        alerts=forward.tabulate_alerts(facts.record.alerts),
+        registration=list_registration(registration, facts.record.spans),
+        digests=list_digests(registration),
     )
 
 
@@ -172,12 +172,17 @@ def _tiles(facts: ForwardFacts) -> tuple[Tile, ...]:
     )
 
 
-def _list_registration(registration: Registration) -> tuple[tuple[str, str], ...]:
+def list_registration(registration: Registration, spans: Sequence[ProgramSpan]) -> tuple[tuple[str, str], ...]:
+    """Return what was registered before the first order, and the programs that held its sessions."""
     prior, usual = registration.prior, registration.usual
     weights = ", ".join(f"{name} {percent(weight)}" for name, weight in usual.weights.items())
     if not registration.is_registered:
-        return (("Question", registration.question), ("Symbols", ", ".join(registration.symbols)))
-    rows = [
+        return (
+            ("Question", registration.question),
+            ("Symbols", ", ".join(registration.symbols)),
+            *_programs(spans),
+        )
+    return (
         ("Question", registration.question),
         ("Benchmark", registration.benchmark),
         ("Primary account", registration.primary),
@@ -191,8 +196,8 @@ def _list_registration(registration: Registration) -> tuple[tuple[str, str], ...
         ("Carried in", f"{prior.first} to {prior.last}, chosen among {prior.trials}" if prior else "nothing"),
         ("Registered at", registration.registered_at),
         ("Earlier tests", ", ".join(registration.earlier) or "none"),
-    ]
-    return tuple(rows)
+        *_programs(spans),
+    )
 
 
 def _programs(spans: Sequence[ProgramSpan]) -> Iterator[tuple[str, str]]:
@@ -201,7 +206,8 @@ def _programs(spans: Sequence[ProgramSpan]) -> Iterator[tuple[str, str]]:
         yield ("Held by", f"{one.name}: {span}")
 
 
-def _digests(registration: Registration) -> tuple[tuple[str, str], ...]:
+def list_digests(registration: Registration) -> tuple[tuple[str, str], ...]:
+    """Return the digests of a registration and of its files; none of a rehearsal that registered nothing."""
     if not registration.is_registered:
         return ()
     return (

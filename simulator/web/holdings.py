@@ -65,8 +65,8 @@ class OrderLine:
 
 
 class _Account:
-    def __init__(self, name: str, opening: dict[str, float]) -> None:
-        self.state = State(Origin("", name))
+    def __init__(self, origin: Origin, opening: dict[str, float]) -> None:
+        self.state = State(origin)
         self.state.begin({"positions": opening})
         self.sent: dict[str, OrderLine] = {}
 
@@ -121,7 +121,9 @@ def read_book(stored: Sequence[Stored]) -> tuple[list[Holding], list[OrderLine]]
     """Return the positions of all accounts of a test, and its orders and fills, the newest first."""
     openings = (one.event.payload["opening"] for one in stored if "opening" in one.event.payload)
     opening: Mapping[str, Mapping[str, Any]] = next(openings, {})
-    accounts = {name: _Account(name, dict(one.get("positions", {}))) for name, one in opening.items()}
+    accounts = {
+        name: _Account(Origin(stored[0].run_id, name), dict(one.get("positions", {}))) for name, one in opening.items()
+    }
     for one in stored:
         if one.event.account in accounts:
             accounts[one.event.account].take(one)

@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from simulator.analysis.forward_facts import read_facts
+from simulator.analysis.forward_facts import gather_facts, read_test
 from simulator.config import load_config
 from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import KINDS, read_approvals, read_outcomes
 from simulator.forward.closing import KIND as CLOSING
 from simulator.forward.closing import find_owed, list_closed
 from simulator.forward.closing import read as read_closed
+from simulator.forward.project import project
 from simulator.forward.review import review
 from simulator.forward.status import find_unchecked, read_status
 from simulator.forward.switches import read_switches
 from simulator.rehearsal.shadow import Decided
 from simulator.report import forward_page
+from simulator.report.sections.forward import tabulate_alerts
 from simulator.runs.strategies import available
 from simulator.store.database import Store
 from simulator.store.events import Stored
@@ -83,11 +85,6 @@ def look_at_test(workspace: Workspace, store: Store, run: str) -> dict[str, Any]
     stored = store.of_forward(run)
     if not stored:
         raise UsageError(f'no forward test "{run}"', mend="the overview lists them")
-    page, why = None, ""
-    try:
-        page = forward_page.compose(read_facts(workspace, run, DECIDED)[1])
-    except SimError as error:
-        why = error.found
     started = next((one.event.payload for one in stored if one.event.kind == "forward.started"), {})
     held, orders = read_book(stored)
     return {
@@ -95,8 +92,7 @@ def look_at_test(workspace: Workspace, store: Store, run: str) -> dict[str, Any]
         "loop_": loops[-1] if loops else None,
         "owed": find_owed(store),
         "strategy": loops[-1].strategy if loops else str(started.get("strategy", run)),
-        "page": page,
-        "why": why,
+        **_describe(workspace, run, stored),
         "bills": read_bills(stored),
         "held": held,
         "orders": orders[:ORDERS],
@@ -104,6 +100,24 @@ def look_at_test(workspace: Workspace, store: Store, run: str) -> dict[str, Any]
         "occasions": read_timeline(stored),
         "switches": read_switches(workspace),
     }
+
+
+def _describe(workspace: Workspace, run: str, stored: Sequence[Stored]) -> dict[str, Any]:
+    """Return the page of a test, None before its first close and where it cannot be had, and what is told all the
+    same: why, its alerts and its registration."""
+    found: dict[str, Any] = {"page": None, "why": "", "registration": (), "digests": ()}
+    try:
+        folder, record, registration, trials = read_test(workspace, run)
+    except SimError as error:
+        return {**found, "why": error.found, "alerts": tabulate_alerts(project(run, stored).alerts)}
+    found["alerts"] = tabulate_alerts(record.alerts)
+    found["registration"] = forward_page.list_registration(registration, record.spans)
+    found["digests"] = forward_page.list_digests(registration)
+    try:
+        facts = gather_facts(record, registration, trials, DECIDED(workspace, run, folder, record))
+        return {**found, "page": forward_page.compose(facts)}
+    except SimError as error:
+        return {**found, "why": error.found}
 
 
 def read_bills(stored: Sequence[Stored]) -> dict[str, float]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 
 from simulator.forward import payloads
+from simulator.forward.approvals import answer, write_asked
 from simulator.market.bars import instant
 from simulator.rehearsal.rehearse import Rehearsal, rehearse
 from simulator.runs.spec import RunSpec
@@ -22,6 +24,7 @@ from simulator.web.timeline import _brief, read_timeline
 from simulator.workspace import Workspace, make_workspace
 from tests.report.conftest import Browser
 from tests.report.test_report_accessible import OPEN_ALL, VIOLATIONS, axe
+from tests.web.conftest import ASKED as TRADE
 from tests.web.conftest import HOSTILE, Site
 from tests.web.test_web_pages import LINE, SAID, alone, click, enter, go, tab_to, until
 from tests.web.test_web_security import ask
@@ -125,7 +128,44 @@ def test_positions_orders_and_fills_stand_with_their_prices_and_add_up_to_the_ac
     assert one.average is not None
     for part in (f"<td>{one.shares:,.10g}</td>", f"{one.average:,.2f}", ">buy ", "forward.fill"):
         assert part in page, part
+    assert {one.kind for one in orders} <= {"market", "limit", "stop", "exit"}, "nobody else ordered here"
+    assert all(one.stop is not None for one in held if one.account == "COUNCIL"), "they are protected at the broker"
+    assert "somebody else" not in page
     assert "P&amp;L" in ask(test_site, "GET", "/", cookie=bob["cookie"])[2]
+
+
+def cut_before_close(site: Site, root: Path) -> Workspace:
+    """Return a copy of a rehearsed workspace whose test has not seen the close of its first session."""
+    shutil.copytree(site.workspace.out, root, ignore=shutil.ignore_patterns("*.db*"))
+    events = [one.event for one in site.store.of_forward(run_of(site))]
+    ends = next(n for n, one in enumerate(events) if one.kind == "forward.session")
+    workspace = Workspace(root, root)
+    with Store(store_place(workspace.registry)) as store:
+        store.append(run_of(site), events[:ends])
+    return workspace
+
+
+def test_alerts_and_registration_stand_on_the_page_before_the_first_close_too(test_site: Site, tmp_path: Path) -> None:
+    run, workspace = run_of(test_site), cut_before_close(test_site, tmp_path / "begun")
+    with Store(store_place(workspace.registry)) as store:
+        at = store.of_forward(run)[-1].event.at
+        store.append(run, [Event("forward.alert", at, "COUNCIL", {"kind": "no bar", "text": HOSTILE})])
+        asked = replace(TRADE, run=run)
+        store.append(run, [Event("approval.asked", asked.decided_at, None, write_asked(asked))])
+        answer(store, asked.id, 1, "bob", "reject", "too late in the cycle")
+        site = Site(workspace, store)
+        site.mend()
+        bob = log_in(site, site.token("bob", "read"))
+        page = ask(site, "GET", f"/forward/{run}", cookie=bob["cookie"])[2]
+        for part in ("Rehearsed on past bars", "stolen", "Smallest edge of interest", "Code as registered"):
+            assert part in page, part
+        assert "<p>None.</p>" not in page
+        written = next(workspace.reports.glob("forward-*/registration.json"))
+        written.write_text(written.read_text().replace('"SPY"', '"IWM"'))
+        page = ask(site, "GET", f"/forward/{run}", cookie=bob["cookie"])[2]
+        assert "stolen" in page, "also where the registration is another one"
+        assert "was changed after it was made" in page
+        site.cut()
 
 
 def test_a_position_costs_what_was_paid_for_what_is_left_of_it() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from simulator.analysis.anytime import BASIS, Course
 from simulator.analysis.forward_facts import AccountFacts, ForwardFacts, Hits
 from simulator.analysis.verdict import JUDGEMENT
-from simulator.forward.records import FillRow, OrderRow, PointRow
+from simulator.forward.records import AlertRow, FillRow, OrderRow, PointRow
 from simulator.number_format import (
     cents,
     counted,
@@ -252,12 +252,12 @@ def tabulate_points(points: Sequence[PointRow]) -> Table | None:
     return make_table("Points that were not held in time", columns, rows, "Due", css="words") if rows else None
 
 
-def tabulate_alerts(facts: ForwardFacts) -> Table | None:
+def tabulate_alerts(alerts: Sequence[AlertRow]) -> Table | None:
     """Return alerts, the newest first; None without any."""
     columns = [Column(name, words=True) for name in ("Kind", "Account", "Alert")]
     rows = [
         make_row(_time(one.at), [one.kind.replace("_", " "), one.account or "all", one.text])
-        for one in reversed(facts.record.alerts)
+        for one in reversed(alerts)
     ]
     return make_table("Alerts", columns, rows, "Time", css="words") if rows else None
 
