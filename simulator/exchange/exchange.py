@@ -269,10 +269,13 @@ class Exchange:
 
     def _close_bar(self) -> None:
         t, self._closed = self._closed, self._closed + 1
-        ends = t + 1 == len(self.bars) or self.bars.session_of[t + 1] != self.bars.session_of[t]
+        ends, closed = t + 1 == len(self.bars) or self.bars.session_of[t + 1] != self.bars.session_of[t], self.now
         for account in list(self.accounts.values()):
             auction = self._auction(t, account)
+            # What fills within a bar does not fill in the next, which may open at the instant this one closes.
+            self.now = closed if ends else closed - 1_000_000
             auction.within()
+            self.now = closed
             if ends:
                 auction.close()
                 self._expire(account, ("day", "cls"))

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from simulator.errors import DataError
-from simulator.market.bars import Floats
+from simulator.market.bars import Floats, Instants
 from simulator.market.calendar import day_of
 from simulator.market.table import PRICES, BarTable
 from simulator.numerics import log
@@ -104,33 +104,47 @@ def _day(table: BarTable, row: int) -> str:
 
 
 def settle_dividends(table: BarTable, adjusted: Floats | None, actions: bool) -> BarTable:
-    """Leave out the dividends of a table whose prices hold them already, with a note.
+    """Leave out the dividends that the prices of a table hold already, with a note. Each is judged by the bars before
+    it alone: what comes later changes nothing that was paid.
 
-    Before the last ex-date prices as traded are whole cents, or fractions of them after splits, and adjusted ones are
-    not. Where few bars say either the columns do: `adjusted` closes that equal the closes, or dividends and splits
+    Before an ex-date prices as traded are whole cents, or fractions of them after splits, and adjusted ones are not.
+    Where few bars say either the columns do: `adjusted` closes that equal the closes, or dividends and splits
     (`actions`) without adjusted closes, are yfinance's adjusted prices.
     """
     paid = np.flatnonzero(table.dividend > 0)
     paid = paid[paid > 0]
     if not len(paid):
         return table
-    last = int(paid[-1])
-    before = _share_in_cents(table.close[max(0, last - BEFORE) : last])
-    alike = adjusted is not None and bool(np.nanmax(np.abs(adjusted[:last] / table.close[:last] - 1)) < NOISE)
-    if before >= TRADED or (adjusted is not None and not alike):
+    if adjusted is None:
+        alike = np.zeros(len(paid), dtype=bool)
+    else:
+        alike = np.fmax.accumulate(np.nan_to_num(np.abs(adjusted / table.close - 1)))[paid - 1] < NOISE
+        if not alike.any():
+            return table
+    before = _share_in_cents(table.close, paid)
+    told = actions if adjusted is None else alike
+    plain = (before <= ADJUSTED) & (paid >= BEFORE // 2) & (adjusted is None)
+    held = paid[(before < TRADED) & (told | plain)]
+    if not len(held):
         return table
-    if not (alike or actions or (before <= ADJUSTED and last >= BEFORE // 2)):
-        return table
-    note = f"its prices hold dividends already: the {len(paid)} of its dividend column are not paid again"
-    return replace(table, dividend=np.zeros(len(table)), notes=(*table.notes, note))
+    dividend = table.dividend.copy()
+    dividend[held] = 0.0
+    some = f"{len(held)} of the " if len(held) < len(paid) else "the "
+    note = f"its prices hold dividends already: {some}{len(paid)} of its dividend column are not paid again"
+    return replace(table, dividend=dividend, notes=(*table.notes, note))
 
 
-def _share_in_cents(prices: Floats) -> float:
-    best = 0.0
+def _share_in_cents(prices: Floats, ends: Instants) -> Floats:
+    """(D,) share of the BEFORE prices before each row of `ends` that are whole cents, or one fraction of them."""
+    begins, best = np.maximum(0, ends - BEFORE), np.zeros(len(ends))
     for shares in SHARES:
         units = prices / CENT * shares
         within = np.maximum(units * NOISE, 1e-6)
-        if np.median(within) > 0.1 and shares > 1:
-            break  # of prices this high any would be a fraction of a cent
-        best = max(best, float(np.mean(np.abs(units - np.round(units)) <= within)))
+        fits = np.abs(units - np.round(units)) <= within
+        if shares > 1:
+            fits &= within <= 0.1  # of prices this high any would be a fraction of a cent
+        count = np.append(0, np.cumsum(fits))
+        best = np.maximum(best, (count[ends] - count[begins]) / (ends - begins))
+        if (best >= TRADED).all():
+            break
     return best

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -101,6 +102,25 @@ def test_an_order_that_comes_within_a_bar_waits_for_the_next() -> None:
     assert account.shares_of("A") == 0.0
     exchange.advance(int(bars.opens_at[2]))
     assert [one.price for one in account.executions] == [pytest.approx(104.0 * 1.0005)]
+
+
+def test_what_fills_within_a_bar_of_a_session_fills_before_the_next_one_opens() -> None:
+    """Who books it by its time books it in its own bar, as a replay does."""
+    flat = (100.0, 101.0, 99.0, 100.0)
+    daily = bars_of([flat, flat, (100.0, 101.0, 95.0, 96.0), (96.0, 97.0, 94.0, 96.0)])
+    opens = daily.opens_at[[0, 1, 1, 1]] + HOUR * np.array([0, 0, 1, 2])
+    hours = {"opens_at": opens, "closes_at": opens + HOUR, "session_of": DAYS[[0, 1, 1, 1]], "frequency": "60min"}
+    bars = replace(daily, **hours)
+    exchange, account = open_exchange(bars)
+    exchange.advance(int(opens[0]) + HOUR)
+    common = {"symbol": "A", "time_in_force": "gtc", "qty": 1, "side": "buy"}
+    exchange.submit(account, {**common, "type": "market"})
+    for limit in (97, 95):  # in the second bar of the session, and in its last
+        exchange.submit(account, {**common, "type": "limit", "limit_price": limit})
+    exchange.advance(int(bars.closes_at[-1]))
+    filled = np.array([one.at for one in account.executions])
+    assert np.searchsorted(bars.opens_at, filled, side="right").tolist() == [2, 3, 4]
+    assert filled[[0, -1]].tolist() == [bars.opens_at[1], bars.closes_at[-1]]
 
 
 @pytest.mark.parametrize(

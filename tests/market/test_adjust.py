@@ -147,6 +147,27 @@ def test_dividends_that_are_in_the_prices_are_not_paid_again(
     assert table.notes == ("its prices hold dividends already: the 2 of its dividend column are not paid again",)
 
 
+@pytest.mark.parametrize("adjusted", [False, True])
+def test_what_was_paid_of_the_past_does_not_depend_on_the_prices_after_it(
+    adjusted: bool, walk: BarTable, write: Write
+) -> None:
+    factor = np.where(ROWS < 40, 0.98123, np.where(ROWS < 100, 0.99077, 1.0)) if adjusted else np.ones(len(ROWS))
+    paid = np.where(np.isin(ROWS, (40, 100)), 0.8, 0.0)
+    rng = np.random.default_rng(4)
+    noise = np.where(ROWS < 70, 1.0, rng.uniform(0.5, 2.0, len(ROWS)))
+    whole, later = (
+        read_table(write("ACME", rows_of(walk, factor * one, [paid], digits=6), f"{HEAD},Dividends"))
+        for one in (1.0, noise)
+    )
+    short = read_table(write("ACME", rows_of(walk, factor, [paid], digits=6)[:70], f"{HEAD},Dividends"))
+    assert whole.dividend[:70].tolist() == later.dividend[:70].tolist() == short.dividend.tolist()
+    assert bool(short.dividend.any()) is not adjusted
+    assert whole.dividend[100] == (0.0 if adjusted else 0.8)
+    if not adjusted:  # prices that turn into others are judged as those
+        assert later.dividend[[40, 100]].tolist() == [0.8, 0.0]
+        assert later.notes[-1].endswith("1 of the 2 of its dividend column are not paid again")
+
+
 @pytest.mark.parametrize("head", ["Dividends", "Dividends,Stock Splits", "Adj Close,Dividends"])
 def test_dividends_beside_prices_as_traded_are_paid(head: str, walk: BarTable, write: Write) -> None:
     paid = np.where(np.isin(ROWS, (40, 100)), 0.8, 0.0)
