@@ -180,10 +180,12 @@ def _checkpoint(stored: Stored, _folds: Folds) -> _Made:
 
 def _fill(stored: Stored, folds: Folds) -> _Made:
     # Keys hold no null: a rule's only account has the empty name.
-    account = stored.event.account or ""
+    yield from _book(stored.event.account or "", {"at": stored.event.at, **stored.event.payload}, folds)
+
+
+def _book(account: str, fill: Mapping[str, Any], folds: Folds) -> _Made:
     number = folds.fills.get(account, 0)
     folds.fills[account] = number + 1
-    fill = {"at": stored.event.at, **stored.event.payload}
     yield schema.trades, {**fill, "account": account, "number": number}
     before = folds.held.get((account, str(fill["symbol"])))
     for holding in apply_fill(before, fill, folds.opened.get(account, 0)):
@@ -203,8 +205,8 @@ def _forward_fill(stored: Stored, folds: Folds) -> _Made:
         return  # a loop that was killed may tell it again
     folds.fill_ids.add((account, str(given["id"])))
     fill = {name: given[name] for name in ("symbol", "quantity", "price")}
-    fill |= {"order_id": given["client_order_id"], "fill_id": given["id"], "session": session}
-    yield from _fill(replace(stored, event=replace(event, payload=fill)), folds)
+    own = {"order_id": given["client_order_id"], "fill_id": given["id"], "session": session, "at": event.at}
+    yield from _book(account, fill | own, folds)
 
 
 def _forward_opening(stored: Stored, folds: Folds) -> _Made:
