@@ -161,7 +161,11 @@ function refreshSoon() {
   more = true;
   if (due) return;
   due = true;
-  setTimeout(async () => { more = false; await refresh(false); due = false; if (more) refreshSoon(); }, EVERY);
+  setTimeout(async () => {
+    more = false;
+    try { await refresh(false); } finally { due = false; } // one page that cannot be shown is not the last
+    if (more) refreshSoon();
+  }, EVERY);
 }
 for (const left of ["focusout", "pointerout"]) document.addEventListener(left, () => { if (stale) refreshSoon(); });
 
@@ -260,8 +264,7 @@ document.addEventListener("submit", async (event) => {
     const given = Object.fromEntries(new FormData(form));
     done = await send("/act", {...given, action, ...(given.sessions && {sessions: Number(given.sessions)})});
   } else {
-    const chosen = form.matches("[data-answer]") ? [form]
-      : chosenForms();
+    const chosen = form.matches("[data-answer]") ? [form] : chosenForms();
     if (action === "approve" && chosen.some(isChanged)) done = {failed: "a change is typed: approve as changed, or clear it"};
     else if (action === "modify" && !form.matches("[data-answer]") && !chosen.some(isChanged)) done = {failed: "no change is typed in what is selected"};
     else done = chosen.length ? await send("/approvals", {answers: chosen.map((one) => answerOf(one, action === "modify" && chosen.length > 1 && !isChanged(one) ? "approve" : action, reason(form)))})
