@@ -29,8 +29,9 @@ class HeldRecord(TypedDict):
 
 
 class WorkflowRecord(TypedDict):
-    """State of the desk after the decision, the day's transitions, and its context: `plans` for the open, `held`, and
-    `error` where the day had one."""
+    """State of the desk after the decision, the day's transitions, and its context: `plans` for the open, `held`,
+    `splits` (shares that one has become since the account began, in which both are told), and `error` where the day had
+    one."""
 
     day: str
     state: str

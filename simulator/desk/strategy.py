@@ -28,6 +28,7 @@ from simulator.desk.agents.protocol import Agents, Said
 from simulator.desk.backtests import Backtester
 from simulator.desk.formulas import Recommendation, Technicals
 from simulator.desk.holding import HAIR, HALF, Kept, keep
+from simulator.desk.new_shares import in_new_shares
 from simulator.desk.reasons import explain_trade
 from simulator.desk.records import AnalysisRow, DeskRecord, HeldRecord, PlanRecord, VetoRecord, last_workflow
 from simulator.desk.report import report_period, session_of
@@ -224,7 +225,7 @@ class DeskPoint:
     def decide(self, snapshot: Snapshot, opinion: Words | None, book: Book, journal: Sequence[Decision]) -> Decision:
         """Return what the desk does at this point, with its workflow after it in the record."""
         now, words = snapshot.as_of, opinion or Words()
-        before = workflow_of(journal, now)
+        before = in_new_shares(workflow_of(journal, now), book)
         workflow = before.at(now)
         state, kept = self._keep(snapshot, book, workflow)
         workflow = workflow.learn(held=dict(kept.held))
@@ -397,7 +398,7 @@ class AskingPoint(DeskPoint):
         """Return `opinion` with the words of the optimizer on every plan, or of the reviewer at the end of a day that
         traded and of a week."""
         agents, now = self.desk.agents, snapshot.as_of
-        workflow = workflow_of(journal, now).at(now)
+        workflow = in_new_shares(workflow_of(journal, now), book).at(now)
         if agents is None or workflow.state == "ERROR" or self.point not in (PRE_MARKET, REVIEW, WEEK):
             return opinion
         words = opinion or Words()

@@ -165,7 +165,7 @@ class Workflow:
         return cls(day, state, since, record["context"], steps, record["resets"])
 
 
-SURVIVES = ("held",)
+SURVIVES = ("held", "splits")
 """What the context keeps from day to day."""
 
 

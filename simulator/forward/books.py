@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time
+from math import prod
+from typing import Any, TypeVar
 
 import numpy as np
 
-from simulator.market.bars import Bars
+from simulator.market.bars import Bars, instant
 from simulator.market.calendar import NEW_YORK, day_number
+from simulator.market.table import PRICES
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 from simulator.trading.fills import Account, Bar, book_bar, book_execution, commission_of, price_or_none
 from simulator.trading.model import Book, BrokerFill, Fill, OrderReport, Past
@@ -88,21 +91,23 @@ class Books:
 
     def past(self, bars: Bars, fills: Sequence[BrokerFill], as_of: datetime, splits: Sequence[Split] = ()) -> Past:
         """Return what the account has been through by `as_of`, as a replay over `bars` has it: fills since the last of
-        them are still to come."""
+        them are still to come. What was traded before one of `splits` is told in the shares after it."""
         day = as_of.astimezone(NEW_YORK).date()
         equity = [step.account.equity for step in self.by_bar(bars, fills, splits, day)][: len(bars)]
         marks = self.at(bars, fills, (), splits, day).marks
         rows = [int(np.searchsorted(bars.opens_at, one.at, side="right")) - 1 for one in fills]
         last = int(bars.closes_at[-1]) if len(bars) else 0
         charged = {one.id: self._commission([one], bars, max(row, 0)) for one, row in zip(fills, rows, strict=True)}
+        told = in_new_shares(fills, splits)
         done = [
             Fill(
                 -1, one.symbol, int(bars.opens_at[max(row, 0)]), one.quantity, one.price, 0.0, charged[one.id], one.why
             )
-            for one, row in zip(fills, rows, strict=True)
+            for one, row in zip(told, rows, strict=True)
             if one.at <= last and one.symbol in bars.symbols
         ]
-        return History(bars, self.equity).past(done, equity, marks, as_of)
+        past = History(adjust_for_splits(bars, splits), self.equity).past(done, equity, marks, as_of)
+        return replace(past, splits=ratios_of(splits))
 
     def by_bar(
         self, bars: Bars, fills: Sequence[BrokerFill], splits: Sequence[Split] = (), as_of: date | None = None
@@ -181,3 +186,40 @@ def _divide(account: Account, ahead: list[tuple[int, str, float]], session: int)
         if position is not None:
             position.shares = round(position.shares * ratio, 9)
             position.mark /= ratio
+
+
+def adjust_for_splits(bars: Bars, splits: Sequence[Split]) -> Bars:
+    """Return `bars` as if `splits` had always held: what was traded before each in the new shares."""
+    if not any(one.symbol in bars.symbols for one in splits):
+        return bars
+    columns: dict[str, Any] = {name: np.array(getattr(bars, name)) for name in (*PRICES, "volume", "dividend")}
+    for one in splits:
+        if one.symbol in bars.symbols:
+            before, n = bars.session_of < day_number(one.session), bars.column(one.symbol)
+            for name, values in columns.items():
+                values[before, n] *= one.ratio if name == "volume" else 1.0 / one.ratio
+    return replace(bars, **columns)
+
+
+F = TypeVar("F", Fill, BrokerFill)
+
+
+def in_new_shares(fills: Sequence[F], splits: Sequence[Split]) -> list[F]:
+    """Return `fills` as if `splits` had always held, as `adjust_for_splits` tells their bars."""
+    told = list(fills)
+    for split in splits:
+        morning = instant(datetime.combine(split.session, time(), NEW_YORK))
+        told = [
+            replace(one, quantity=one.quantity * split.ratio, price=one.price * (1.0 / split.ratio))
+            if one.symbol == split.symbol and one.at < morning
+            else one
+            for one in told
+        ]
+    return told
+
+
+def ratios_of(splits: Sequence[Split]) -> dict[str, float]:
+    """Return {symbol: shares that one from before all `splits` has become}."""
+    return {
+        symbol: prod(one.ratio for one in splits if one.symbol == symbol) for symbol in {one.symbol for one in splits}
+    }

@@ -23,13 +23,13 @@ from simulator.files import name_aside, place_all, read_text, sweep, write_file
 from simulator.forward.books import Split
 from simulator.forward.protocols import Known
 from simulator.forward.threads import in_thread
-from simulator.market.bars import NUMBERS, Bars, Snapshot, instant
-from simulator.market.calendar import NEW_YORK, day_number
+from simulator.market.bars import NUMBERS, Snapshot, instant
+from simulator.market.calendar import NEW_YORK
 from simulator.market.events import COLUMNS as EVENT_COLUMNS
 from simulator.market.fetch import last_complete_session
 from simulator.market.news import News, load_news
 from simulator.market.sources import files
-from simulator.market.table import DAILY, PRICES, BarTable, step_of
+from simulator.market.table import DAILY, BarTable, step_of
 
 ASKED = "news-asked.txt"
 """Holds the instant up to which headlines were asked for."""
@@ -269,16 +269,3 @@ def join_tables(old: BarTable, new: BarTable) -> BarTable:
         name: np.concatenate([getattr(old, name), getattr(new, name)]) for name in ("session_of", "starts", *NUMBERS)
     }
     return BarTable(old.symbol, old.source, old.frequency, **columns, path=old.path, notes=old.notes)
-
-
-def adjust_for_splits(bars: Bars, splits: Sequence[Split]) -> Bars:
-    """Return `bars` as if `splits` had always held: what was traded before each in the new shares."""
-    if not any(one.symbol in bars.symbols for one in splits):
-        return bars
-    columns: dict[str, Any] = {name: np.array(getattr(bars, name)) for name in (*PRICES, "volume", "dividend")}
-    for one in splits:
-        if one.symbol in bars.symbols:
-            before, n = bars.session_of < day_number(one.session), bars.column(one.symbol)
-            for name, values in columns.items():
-                values[before, n] *= one.ratio if name == "volume" else 1.0 / one.ratio
-    return replace(bars, **columns)

@@ -27,8 +27,8 @@ from simulator.errors import DataError, LLMError, UsageError
 from simulator.evidence.writer import session_ends
 from simulator.forward import payloads
 from simulator.forward.approvals import fold
-from simulator.forward.books import Split
-from simulator.forward.feed import ASKED, adjust_for_splits, input_digests
+from simulator.forward.books import Split, adjust_for_splits
+from simulator.forward.feed import ASKED, input_digests
 from simulator.forward.registration import FILE, find_folder, read_registration
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import seats

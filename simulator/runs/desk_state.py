@@ -17,6 +17,7 @@ from simulator.desk.formulas import Caps
 from simulator.desk.spec import DeskDefinition, load_definition, sectors_of
 from simulator.desk.state import DeskState
 from simulator.errors import DataError
+from simulator.forward.books import adjust_for_splits
 from simulator.market.bars import Bars, Snapshot, moment
 from simulator.market.calendar import NEW_YORK, check_year, parse_instant
 from simulator.market.events import load_events
@@ -110,7 +111,9 @@ def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskSt
                     err=True,
                 )
             as_of = min(as_of, until)
-        snapshot = loaded.bars.snapshot(as_of, load_events(there.events), loaded.context, load_news(there.news))
+        splits = recorded.splits_by(as_of) if recorded is not None and own else []
+        bars, context = (adjust_for_splits(one, splits) for one in (loaded.bars, loaded.context))
+        snapshot = bars.snapshot(as_of, load_events(there.events), context, load_news(there.news))
         if not len(snapshot):
             raise DataError(f"no bar has closed by {as_of:%Y-%m-%d %H:%M}", mend="name a later --as-of")
         return _state(snapshot, recorded, desk, config)

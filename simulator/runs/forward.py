@@ -19,8 +19,8 @@ import numpy as np
 from simulator.config import WEEKDAYS, Config, load_config, override_config
 from simulator.errors import DataError
 from simulator.forward.agenda import SETTLE
-from simulator.forward.books import Books, Split
-from simulator.forward.feed import Fetch, RecordedFeed, Source, adjust_for_splits, input_digests
+from simulator.forward.books import Books, Split, adjust_for_splits
+from simulator.forward.feed import Fetch, RecordedFeed, Source, input_digests
 from simulator.forward.protocols import Clock, ForwardBroker, Known
 from simulator.forward.registration import Registration
 from simulator.forward.session import Session

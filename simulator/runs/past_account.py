@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
 from simulator.errors import UsageError
 from simulator.evidence.reader import account_curves, read_books, read_equity, read_run
+from simulator.forward.books import Split, in_new_shares, ratios_of
 from simulator.forward.registration import registrations
 from simulator.forward.state import State
 from simulator.market.bars import Snapshot, instant, moment
@@ -38,6 +39,16 @@ class Opening(TypedDict, total=False):
     positions: dict[str, float]
 
 
+class Close(NamedTuple):
+    """Dollars at the close of a session, and those in cash, None where not recorded: what filled by the instant `at` is
+    in both."""
+
+    session: date
+    equity: float
+    cash: float | None
+    at: int
+
+
 @dataclass(frozen=True)
 class Recorded:
     """An account as it was recorded, to the end.
@@ -46,8 +57,9 @@ class Recorded:
     ----------
     opening : shares it began with, {symbol: signed shares}
     cash : dollars it began with
-    closes : (session, dollars, cash or None where not recorded) at each close
-    exits : (instant, symbol, stop and take-profit) as they were decided, oldest first
+    fills, exits : in shares and dollars of their time, exits as (instant, symbol, stop and take-profit) as they were
+        decided, oldest first
+    splits : those that came meanwhile: its bars are as traded
     bars : folder of the bars it was traded on, None for those of the workspace
     until : its last close, None while it goes on
     strategy, parameters : what traded it
@@ -57,13 +69,18 @@ class Recorded:
     symbols: tuple[str, ...]
     cash: float
     fills: Sequence[Fill] = ()
-    closes: Sequence[tuple[date, float, float | None]] = ()
+    closes: Sequence[Close] = ()
     exits: Sequence[tuple[datetime, str, Exits]] = ()
+    splits: Sequence[Split] = ()
     opening: Mapping[str, float] = field(default_factory=dict)
     bars: Path | None = None
     until: datetime | None = None
     strategy: str = ""
     parameters: Mapping[str, object] = field(default_factory=dict)
+
+    def splits_by(self, as_of: datetime) -> list[Split]:
+        """Return the splits of sessions up to that of `as_of`."""
+        return [one for one in self.splits if one.session <= as_of.astimezone(NEW_YORK).date()]
 
 
 @dataclass(frozen=True)
@@ -99,13 +116,17 @@ def read_account(workspace: Workspace, folder: Path, account: str | None = None)
 def at(recorded: Recorded, snapshot: Snapshot) -> PastAccount:
     """Return the account as known in `snapshot`.
 
-    A fill at an open is known from then on; one within a bar, as of a stop, when the bar has closed.
+    A fill at an open is known from then on; one within a bar, as of a stop, when the bar has closed. Prices in the
+    snapshot are those after all splits known by then, and so is the account.
     """
     now, closed = instant(snapshot.as_of), int(snapshot.bars.closes_at[-1])
-    fills = [one for one in recorded.fills if one.at <= now and (one.why in ("", "open") or one.at < closed)]
-    closes = [one for one in recorded.closes if _close_of(one[0]) <= now]
+    splits = recorded.splits_by(snapshot.as_of)
+    known = [one for one in recorded.fills if one.at <= now and (one.why in ("", "open") or one.at < closed)]
+    fills, ratios = in_new_shares(known, splits), ratios_of(splits)
+    closes = [one for one in recorded.closes if one.at <= now]
     marks = {symbol: snapshot.last(symbol) for symbol in snapshot.symbols if snapshot.has(symbol)}
-    shares = _shares(recorded.opening, fills)
+    opening = {symbol: held * ratios.get(symbol, 1.0) for symbol, held in recorded.opening.items()}
+    shares = _shares(opening, fills)
     cash = _cash(recorded, fills, closes, snapshot)
     worth = sum(held * marks.get(symbol, 0.0) for symbol, held in shares.items())
     trips = _trips(fills, snapshot)
@@ -117,7 +138,7 @@ def at(recorded: Recorded, snapshot: Snapshot) -> PastAccount:
     return PastAccount(
         Book(cash, {symbol: held for symbol, held in shares.items() if symbol in marks}, marks, cash + worth),
         trips,
-        tuple((session, dollars) for session, dollars, _ in closes),
+        tuple((one.session, one.equity) for one in closes),
         {symbol: pair[0] for symbol, pair in exits.items() if symbol in shares and pair[0] is not None},
         {symbol: pair[1] for symbol, pair in exits.items() if symbol in shares and pair[1] is not None},
         sum(moment(trip.entry_at).astimezone(NEW_YORK).date() == today for trip in trips),
@@ -140,7 +161,7 @@ def _of_run(folder: Path, account: str | None) -> Recorded:
         tuple(run["symbols"]),
         run["cash"],
         list(books.fills),
-        list(zip(days, dollars.tolist(), cash, strict=True)),
+        [Close(*one, _close_of(one[0])) for one in zip(days, dollars.tolist(), cash, strict=True)],
         [
             (datetime.fromisoformat(row["as_of"]), one["symbol"], (one.get("stop"), one.get("take_profit")))
             for row in books.decisions
@@ -162,7 +183,7 @@ def _of_forward(workspace: Workspace, folder: Path, account: str | None) -> Reco
     if name not in opening:
         there = f"it has {', '.join(opening)}" if opening else "it holds nothing before its first session"
         raise UsageError(f'forward test {run} has no account "{name}"', mend=there)
-    state, fills, closes, exits = State(Origin(run, name)), list[Fill](), [], []
+    state, fills, closes, exits, splits = State(Origin(run, name)), list[Fill](), list[Close](), [], list[Split]()
     state.begin(opening[name])
     began = dict(state.shares)
     for event in events:
@@ -171,21 +192,16 @@ def _of_forward(workspace: Workspace, folder: Path, account: str | None) -> Reco
         held, count = dict(state.protection), len(state.fills)
         state.apply(event.kind, event.payload)
         if event.kind == "forward.split":
-            symbol, ratio = str(event.payload["symbol"]), float(event.payload["ratio"])
-            day = date.fromisoformat(event.payload["session"])  # it may be told later
-            began |= {symbol: began[symbol] * ratio} if symbol in began else {}
-            fills = [
-                replace(one, quantity=one.quantity * ratio, price=one.price / ratio)
-                if one.symbol == symbol and one.session < day
-                else one
-                for one in fills
-            ]
+            day = date.fromisoformat(event.payload["session"])
+            splits.append(Split(str(event.payload["symbol"]), day, float(event.payload["ratio"])))
         if len(state.fills) > count:
             new = [*state.fills.values()][-1]
             fills.append(Fill(len(fills), new.symbol, new.at, new.quantity, new.price, 0.0, 0.0, ""))
         if event.kind == "forward.session":
             row = event.payload
-            closes.append((date.fromisoformat(row["session"]), float(row["equity"]), float(row["cash"])))
+            stated = date.fromisoformat(row["session"]), float(row["equity"]), float(row["cash"])
+            told_at = _close_of(stated[0]) if event.at is None else instant(datetime.fromisoformat(event.at))
+            closes.append(Close(*stated, told_at))
         if state.protection != held and event.at is not None:
             decided_at = datetime.fromisoformat(event.at)
             exits += [(decided_at, s, (p.stop, p.take_profit)) for s, p in state.protection.items()]
@@ -198,6 +214,7 @@ def _of_forward(workspace: Workspace, folder: Path, account: str | None) -> Reco
         sorted(fills, key=lambda one: one.at),
         closes,
         exits,
+        splits,
         began,
         data if data.is_dir() else None,
         strategy=started.get("strategy", ""),
@@ -219,21 +236,20 @@ def _shares(opening: Mapping[str, float], fills: Sequence[Fill]) -> dict[str, fl
 def _cash(
     recorded: Recorded,
     fills: Sequence[Fill],
-    closes: Sequence[tuple[date, float, float | None]],
+    closes: Sequence[Close],
     snapshot: Snapshot,
 ) -> float:
     """Return dollars: those of the last close that was recorded, less what was traded since."""
     after, cash = -1, recorded.cash
     if closes:
-        session, dollars, stated = closes[-1]
-        after = _close_of(session)
+        _, dollars, stated, after = closes[-1]
         if stated is None:
-            then = _shares(recorded.opening, [one for one in fills if one.at < after])
+            then = _shares(recorded.opening, [one for one in fills if one.at <= after])
             row = int(np.searchsorted(snapshot.bars.closes_at, after, side="right"))
             known = snapshot.bars.rows(0, row).snapshot(snapshot.as_of)
             stated = dollars - sum(held * known.last(symbol) for symbol, held in then.items())
         cash = stated
-    return cash - sum(f.quantity * f.price + f.slippage + f.commission for f in fills if f.at >= after)
+    return cash - sum(f.quantity * f.price + f.slippage + f.commission for f in fills if f.at > after)
 
 
 def _trips(fills: Sequence[Fill], snapshot: Snapshot) -> tuple[RoundTrip, ...]:

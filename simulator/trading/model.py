@@ -225,11 +225,14 @@ class Past:
         the entry at the opening of the bar it happened in
     equity : (session, dollars at its close) of every session that has closed by then
     began : dollars the account began with, None where not known
+    splits : {symbol: shares that one has become since the account began}, in which `trips` are told; a replay's prices
+        are adjusted, and it has none
     """
 
     trips: Sequence[RoundTrip] = ()
     equity: Sequence[tuple[date, float]] = ()
     began: float | None = None
+    splits: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

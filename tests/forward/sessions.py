@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.forward.books import Books, Split
-from simulator.forward.feed import adjust_for_splits
+from simulator.forward.books import Books, Split, adjust_for_splits
 from simulator.forward.protocols import Known
 from simulator.forward.session import Session
 from simulator.forward.settings import Forward

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.errors import DataError
-from simulator.forward.books import Books, Split
+from simulator.forward.books import Books, Split, adjust_for_splits
 from simulator.forward.payloads import write_fill
 from simulator.forward.project import project
 from simulator.forward.status import read_positions
-from simulator.market.bars import Bars, instant
+from simulator.market.bars import Bars, instant, moment
 from simulator.market.calendar import NEW_YORK
 from simulator.rehearsal.parity import cash_of
 from simulator.store.events import Event, Stored
@@ -89,6 +89,15 @@ def test_over_a_split_books_keep_their_worth() -> None:
     morning = books.at(raw.rows(0, 3), bought, (), split, date(2024, 6, 6))
     assert morning.equity == pytest.approx(books.at(raw.rows(0, 3), bought).equity, rel=1e-12)
     assert morning.positions == {"A": 700.0}
+    as_of = moment(int(bars.closes_at[-1]))
+    sold = [*bought, BrokerFill("2", "own", "A", int(bars.opens_at[3]), -300.0, 100.0 / 7.0, "stop")]
+    always = [replace(sold[0], quantity=700.0, price=100.0 * (1.0 / 7.0)), sold[1]]
+    (trip,), (due,) = (
+        books.past(one, fills, as_of, told).trips
+        for one, fills, told in ((raw, sold, split), (adjust_for_splits(raw, split), always, []))
+    )
+    assert trip == due, "a round trip is told in new shares, whatever was paid for old ones"
+    assert books.past(raw, sold, as_of, split).splits == {"A": 7.0}
 
 
 def test_fills_of_symbols_that_are_not_traded_are_in_the_books() -> None:

@@ -16,8 +16,8 @@ import pytest
 
 from simulator.errors import BrokerError, DataError
 from simulator.forward.actions import alpaca_source, read_actions
-from simulator.forward.books import Split
-from simulator.forward.feed import Actions, RecordedFeed, Source, adjust_for_splits
+from simulator.forward.books import Split, adjust_for_splits
+from simulator.forward.feed import Actions, RecordedFeed, Source
 from simulator.forward.mode import make_rehearsal_keys
 from simulator.forward.protocols import Known
 from simulator.market.bars import NUMBERS, Bars, instant
