@@ -153,11 +153,16 @@ def _plan_asked(study: Study, workspace: Workspace, stages: Collection[str], num
     alone = [with_settings(first, {name: value}) for name, value in variants]
     found = plan_shared([first, *alone], workspace, stages)
     upstream = {name for (name, _), keys in zip(variants, found.keys[1:], strict=True) if not keys <= found.keys[0]}
+    begin = {name: value for name, value in space.settings(0).items() if name in upstream}
+    there = {repr(begin), *(repr({**begin, name: value}) for name, value in variants if name in upstream)}
     distinct: dict[str, RunSpec] = {}
     for number in numbers:
         settings = {name: value for name, value in space.settings(number).items() if name in upstream}
         distinct.setdefault(repr(settings), with_settings(first, settings))
-    planned = plan_shared(list(distinct.values())[:MOST_PLANNED], workspace, stages)
+    # Those met already are all there are where one parameter is upstream: the others ask nothing that these do not.
+    planned = (
+        found if distinct.keys() == there else plan_shared(list(distinct.values())[:MOST_PLANNED], workspace, stages)
+    )
     factor = max(1.0, len(distinct) / MOST_PLANNED)
     parameters = tuple(
         _plan_parameter(one, "upstream" if one.name in upstream else "downstream") for one in space.parameters

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Generic, Protocol, TypedDict
 
 from simulator.config import Seat
@@ -224,6 +225,7 @@ def system_text(persona: Persona, tools: Mapping[str, Tool]) -> str:
     return f"{persona.words}\n\n{RULES_OF_TOOLS.format(calls=persona.settings.calls, tools=listed)}"
 
 
+@cache
 def describe_tool(tool: Tool) -> str:
     """Return one line: what a tool takes and tells."""
     schema = tool.arguments.model_json_schema()
@@ -232,6 +234,7 @@ def describe_tool(tool: Tool) -> str:
     return f"- {tool.name}({', '.join(taken)}): {tool.description.splitlines()[0]}"
 
 
+@cache
 def as_function(tool: Tool) -> Mapping[str, Any]:
     """Return a tool as services are told of it."""
     parameters = tool.arguments.model_json_schema()
