@@ -3,8 +3,10 @@
     loop: approval.asked (version 1, 2 …) ──► read_approvals ──► a person ──► answer: approval.given | .refused
                                                                 loop, at its deadline: approval.expired
 
-A trade is a decision on a symbol, over all accounts. Every event carries the version it makes; an answer to another
-than the newest is stale. Nothing is ordered here: the loop reads the answers and acts.
+A trade is a decision on a symbol. A question about it names accounts, each with its order; while it waits it may be
+asked in other terms or for other accounts, once it was answered it stands for good, and what is asked later is a
+question of its own: of each account the newest that names it counts. Every event carries the version it makes; an
+answer to another than the newest is stale. Nothing is ordered here: the loop reads the answers and acts.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ KINDS: Mapping[str, State] = {
 }
 ABSENT: Mapping[str, tuple[object, ...]] = {
     "room": (None,), "whole": ((None, None),), "parts": ((),), "rules": (None,), "is_changed": (False,),
+    "filled": ((0.0, 0.0),),
 }  # fmt: skip
 """What earlier versions did not write, by the values that say nothing."""
 LEAST_DOLLARS = 1.0
@@ -61,7 +64,8 @@ class Staged:
     symbol; `blocked` the rule of broker or risk that forbids it, empty where none does; `room` what else the account
     will hold, None where an earlier version asked; `whole` stop and take-profit of the whole position, where the
     decision sets them and the order, which enlarges it, does not bring them; `parts` as ((share, price), …) what of it
-    leaves before its take-profit; `rules` those of the strategy, to which it is held once it `is_changed` by a person.
+    leaves before its take-profit; `rules` those of the strategy, to which it is held once it `is_changed` by a person;
+    `filled` the shares and dollars of its trade that had filled when it was asked for: it is what is ordered beside.
     """
 
     quantity: float | None = None
@@ -79,6 +83,12 @@ class Staged:
     parts: Parts = ()
     rules: EntryRules | None = None
     is_changed: bool = False
+    filled: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def size(self) -> float:
+        """Signed shares, or dollars to buy for."""
+        return self.quantity or self.notional or 0.0
 
     @property
     def side(self) -> str:
@@ -113,7 +123,7 @@ _staged: TypeAdapter[Staged] = TypeAdapter(Staged)
 
 @dataclass(frozen=True)
 class Approval:
-    """A trade that waits, or has been answered. Instants are ISO with New York's offset.
+    """A question about a trade: it waits, or has been answered. Instants are ISO with New York's offset.
 
     `sizes` are by account, as they would be sent: after ``modify`` as changed. `changes` are those of the answer,
     `seen` the digest of what it answered.
@@ -141,6 +151,10 @@ class Approval:
     seen: str = ""
     position: int = field(default=0, compare=False)
     """Position in the store at which it was asked for in this version."""
+
+    def is_changed_in(self, account: str) -> bool:
+        """Return True where a person changed the order of `account`."""
+        return any(name in ("", account) for name in (key.rpartition(".")[0] for key in self.changes))
 
     @property
     def digest(self) -> str:
@@ -174,9 +188,18 @@ def _about(review: Mapping[str, Any]) -> str:
     return f"{review.get('seat')} on {review.get('about')} {review.get('direction', '')}".rstrip()
 
 
-def approval_id(run: str, decided_at: str, symbol: str) -> str:
-    """Return 12 hex digits that name a trade of a run."""
-    return hashlib.sha256(json.dumps([run, decided_at, symbol]).encode()).hexdigest()[:12]
+def approval_id(run: str, decided_at: str, symbol: str, number: int = 0) -> str:
+    """Return 12 hex digits that name a question about a trade of a run, by how many were asked of it before."""
+    named = [run, decided_at, symbol, *([number] if number else [])]
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:12]
+
+
+def list_questions(known: Mapping[str, Approval], run: str, decided_at: str, symbol: str) -> list[Approval]:
+    """Return what was asked about a trade, oldest first."""
+    found: list[Approval] = []
+    while (one := known.get(approval_id(run, decided_at, symbol, len(found)))) is not None:
+        found.append(one)
+    return found
 
 
 def fold(known: Mapping[str, Approval], stored: Iterable[Stored]) -> dict[str, Approval]:
@@ -248,27 +271,30 @@ def list_changed(trades: Iterable[Approval]) -> list[Approval]:
 
 def read_outcomes(store: Store, trades: Iterable[Approval]) -> dict[str, dict[str, list[str]]]:
     """Return {id: {account: what came of each of its orders}} of trades that were approved: sent and how it stands, or
-    not sent and why."""
-    approved = [one for one in trades if one.state == "approved"]
-    if not approved:
+    not sent and why. What came after an account was asked anew, where that is among `trades`, is the newer one's."""
+    asked = sorted(trades, key=lambda one: one.position)
+    first = min((one.position for one in asked if one.state == "approved"), default=None)
+    if first is None:
         return {}
     ended: dict[tuple[str, str, str, str], dict[str, tuple[int, str]]] = {}
-    for stored in store.of_forward(None, ("forward.order",), min(one.position for one in approved)):
+    for stored in store.of_forward(None, ("forward.order",), first):
         given, day = stored.event.payload, str(stored.event.at)[:10]
         key = stored.run_id, day, stored.event.account or "", str(given.get("symbol", ""))
         state, why = str(given["state"]).replace("_", " "), str(given.get("why") or "")
         told = f"not sent: {why}" if state == "given up" else ", ".join(filter(None, (state, why)))
         orders = ended.setdefault(key, {})
-        first, _ = orders.get(order := str(given["client_order_id"]), (stored.position, ""))
-        orders[order] = first, told
-    return {
-        one.id: {
-            name: [told for first, told in found.values() if first > one.position]
-            for name in one.sizes
-            if (found := ended.get((one.run, one.decided_at[:10], name, one.symbol)))
-        }
-        for one in approved
-    }
+        since, _ = orders.get(order := str(given["client_order_id"]), (stored.position, ""))
+        orders[order] = since, told
+    came: dict[str, dict[str, list[str]]] = {}
+    until: dict[tuple[str, str, str, str], float] = {}
+    for one in reversed(asked):
+        for name in one.sizes:
+            key = one.run, one.decided_at[:10], name, one.symbol
+            if one.state == "approved" and (found := ended.get(key)):
+                told_of = [told for at, told in found.values() if one.position < at < until.get(key, inf)]
+                came.setdefault(one.id, {})[name] = told_of
+            until[key] = one.position
+    return came
 
 
 def read_unchecked(store: Store, run: str) -> dict[str, str]:
@@ -406,13 +432,15 @@ def _event_of(given: Answer, found: Approval, made: Approval) -> Event:
 
 def beside(asked: Approval, account: str, trades: Iterable[Approval]) -> dict[str, float]:
     """Return the dollars, by symbol, that the other trades of its decision bring about in `account`: those that wait or
-    were approved, at their sizes and the prices they were decided at."""
-    return {
-        one.symbol: one.sizes[account].worth(one.price_then or 0.0)
+    were approved, the newest question of each, at their sizes and the prices they were decided at."""
+    newest = {
+        one.symbol: one
         for one in trades
-        if one.id != asked.id and (one.run, one.decided_at) == (asked.run, asked.decided_at)
-        if one.state in ("waiting", "approved") and account in one.sizes
+        if one.symbol != asked.symbol and (one.run, one.decided_at) == (asked.run, asked.decided_at)
+        if account in one.sizes
     }
+    found = (one for one in newest.values() if one.state in ("waiting", "approved"))
+    return {one.symbol: one.sizes[account].worth(one.price_then or 0.0) for one in found}
 
 
 def change_all(sizes: Mapping[str, Staged], changes: Mapping[str, float]) -> dict[str, Staged]:

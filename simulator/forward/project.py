@@ -73,11 +73,12 @@ def project(
             alerts.append(AlertRow(str(event.at), str(given["kind"]), str(given["text"]), event.account))
     days = [replace(day, decided=day.session in one.decided) for one in accounts.values() for day in one.days]
     begun = {name: opening.get(name, {}) for name in names}
-    declined = {
-        (instant(datetime.fromisoformat(one.decided_at)), one.symbol)
+    answers = {
+        (name, instant(datetime.fromisoformat(one.decided_at)), one.symbol): one.state
         for one in fold({}, stored).values()
-        if one.state in ("rejected", "expired")
+        for name in one.sizes
     }
+    declined = {trade for trade, state in answers.items() if state in ("rejected", "expired")}
     return ForwardRecord(
         run,
         registration.digest if registration else "",
@@ -168,13 +169,13 @@ def _day(account: str, given: Mapping[str, Any]) -> DayRow:
     )
 
 
-def _orders(one: _Account, declined: Container[tuple[int | None, str]]) -> Iterator[OrderRow]:
+def _orders(one: _Account, declined: Container[tuple[str, int | None, str]]) -> Iterator[OrderRow]:
     for key, (at, state, why) in one.sent.items():
         ticket = one.state.tickets.get(key)
         if ticket is None:
             continue  # an order of somebody else
         known: OrderState = state if state in get_args(OrderState) else "denied"  # type: ignore[assignment]
-        if known == "given up" and (one.state.decision_of(key), ticket.symbol) in declined:
+        if known == "given up" and (one.state.origin.account, one.state.decision_of(key), ticket.symbol) in declined:
             known = "declined"
         yield OrderRow(
             key,

@@ -505,8 +505,8 @@ class Session:
                     told = await deciding.consult(held.known.snapshot, held.opinion, book, past)
             first = trader.state.orders - (len(newest.orders) if newest and trader.state.decided_at(when) else 0)
             intent = plan(held.known.snapshot, deciding, book, past, self.rules, told, first, revision)
-            why = await self._refuse_entries(trader)
-            intent = self.staging.amend(trader, without_entries(intent, why) if why else intent)
+            intent, why = self.staging.amend(trader, intent), await self._refuse_entries(trader)
+            intent = without_entries(intent, why) if why else intent
             if self.quotes is None or not intent.orders or self._now() < session_hours(self._now())[0]:
                 return intent
             stale = timedelta(seconds=self._settings()[0].stale_quote_s)

@@ -3,8 +3,20 @@
     intent ──entries──► staged ──held at the gate──► approval.asked ──► person: approval.given | .refused
                            └── sent as approved, changed, or given up ◄──┘        deadline: approval.expired
 
-What closes, protects or withdraws never comes here. An approval holds for the terms it was given for: an order that
-was planned anew with others is asked for again, under a higher version; a rejection holds for its decision.
+What closes, protects or withdraws never comes here. What was answered is looked up by account: the newest question
+that names it. What has filled since that was asked is part of it and leaves the rest due, however often it is planned.
+
+    of the account   and its order, as it is planned now      is
+    ──────────────   ──────────────────────────────────────   ───────────────────────────────────────────────────
+    nothing          (first planned, or the account is late)  asked: a question of its own, or with one that waits
+    waiting          other terms, or more has filled          asked under the next version
+    rejected         whatever it is                           given up, in this account and for this decision
+    expired          whatever it is                           given up, likewise
+    approved         what is due                              sent, once price and risk are looked at again
+      as decided     another size or price                    asked: a question of its own for what is planned now
+      as changed     another size or price                    made what is due
+      all filled     more                                     given up: what was approved has filled
+      any            none                                     given up, with why nothing is planned of it
 """
 
 from __future__ import annotations
@@ -26,6 +38,7 @@ from simulator.forward.approvals import (
     beside,
     fold,
     forbids,
+    list_questions,
     write_asked,
 )
 from simulator.forward.exposure import Room
@@ -33,6 +46,7 @@ from simulator.forward.quotes import Quotes, QuotesOfWaiting
 from simulator.forward.settings import Forward
 from simulator.forward.trader import Record, Tell, Trader
 from simulator.forward.watch import Watch
+from simulator.market.bars import instant
 from simulator.market.calendar import NEW_YORK, say_time
 from simulator.store.database import Store
 from simulator.store.events import Event, Stored
@@ -100,22 +114,29 @@ class Staging:
 
     def hold(self, trader: Trader, intent: Intent, tickets: Sequence[Ticket]) -> frozenset[str]:
         """Return the ids of `tickets` that are not to be sent yet."""
+
+        def is_due(symbol: str, staged: Staged) -> bool:
+            found = self._find(trader, intent, symbol)
+            due = None if found is None else self._find_due(found, trader, staged.held)
+            return due is not None and due.terms == staged.terms
+
         asked = self.stage(trader, intent, tickets)
-        return frozenset(key for key, (name, staged) in asked.items() if not self._is_approved(name, trader, staged))
+        return frozenset(key for key, its in asked.items() if not is_due(*its))
 
-    def _is_approved(self, name: str, trader: Trader, staged: Staged) -> bool:
-        due = self._find_due(name, trader, staged.held)
-        return due is not None and due.terms == staged.terms
+    def _find(self, trader: Trader, intent: Intent, symbol: str) -> Approval | None:
+        """Return the newest question about the trade of `intent` on `symbol` that names the account."""
+        asked = list_questions(self.known, self.run, _decided_at(intent), symbol)
+        return next((one for one in reversed(asked) if trader.name in one.sizes), None)
 
-    def _find_due(self, name: str, trader: Trader, held: float) -> Staged | None:
-        """Return what is still to be ordered of a trade that was approved in an account which has `held` shares of it;
-        None where it was not approved there."""
-        found = self.known.get(name)
-        mine = None if found is None or found.state != "approved" else found.sizes.get(trader.name)
-        return None if found is None or mine is None else find_due(mine, trader.state.entered(found.symbol), held)
+    def _find_due(self, found: Approval, trader: Trader, held: float) -> Staged | None:
+        """Return what is still to be ordered of what was approved in an account which has `held` shares of it; None
+        where it is not approved."""
+        if found.state != "approved":
+            return None
+        return find_due(found.sizes[trader.name], trader.state.entered(found.symbol), held)
 
     def stage(self, trader: Trader, intent: Intent, tickets: Sequence[Ticket]) -> dict[str, tuple[str, Staged]]:
-        """Return {client_order_id: (id of the trade, its order as it would be sent)} of what a person is asked for."""
+        """Return {client_order_id: (symbol, its order as it would be sent)} of what a person is asked for."""
         share = self.share
         if share is None:
             return {}
@@ -136,8 +157,7 @@ class Staging:
                 parts=parts.get(ticket.symbol, ()),
                 rules=strategy.entry_rules(ticket.symbol) if isinstance(strategy, RulesEntries) else None,
             )  # fmt: skip
-            name = approval_id(self.run, _decided_at(intent), ticket.symbol)
-            found |= dict.fromkeys(keys, (name, staged))
+            found |= dict.fromkeys(keys, (ticket.symbol, staged))
         return found
 
     def _measure_room(
@@ -193,7 +213,12 @@ class Staging:
 
         self._take(self.store.append_after_reading(self.run, tuple(KINDS), make))
         if self.known[asked.id].state == "expired":
-            self.tell("approval expired", f"{asked.symbol} is not traded: {why}", "")
+            self.tell("approval expired", f"{self._name(asked)} is not traded: {why}", "")
+
+    def _name(self, asked: Approval) -> str:
+        """Return the symbol, and the accounts where not all are asked at once."""
+        is_first = asked.id == approval_id(self.run, asked.decided_at, asked.symbol)
+        return asked.symbol if is_first else f"{asked.symbol} in {', '.join(asked.sizes)}"
 
     async def show_prices(self, now: datetime, watch: Watch | None) -> None:
         """Have the heartbeat tell the newest quotes of the symbols that wait, which is all that people see of them."""
@@ -205,53 +230,74 @@ class Staging:
         """Do as was answered: what was refused is given up, what was changed takes the place of what was planned.
         In an open market the price of now is asked for. Raises BrokerError."""
         intent = trader.state.intent
-        if not self.known or intent is None or not trader.execution_open:
+        if not self.known or intent is None:
             return
 
-        def give_up(keys: Iterable[str], why: str) -> None:
+        def give_up(keys: Iterable[str], symbol: str, why: str, alert: bool) -> None:
             for key in keys:
                 trader.note(key, "given up", now, record, why)
+            if alert:
+                tell("order refused", f"{symbol} was approved and not sent: {why}", trader.name)
 
+        for symbol, keys in self._list_dropped(trader, intent).items():
+            why = next((one.why for one in intent.refused if one.symbol == symbol), "planned anew without it")
+            give_up(keys, symbol, why, alert=True)
+        if not trader.execution_open:
+            return
         trades: dict[str, tuple[list[str], Staged]] = {}
-        for key, (name, staged) in self._unsent(trader, intent).items():
-            trades.setdefault(name, ([], staged))[0].append(key)
-        for name, (keys, staged) in trades.items():
-            found, symbol = self.known.get(name), trader.state.tickets[keys[0]].symbol
+        for key, (symbol, staged) in self._unsent(trader, intent).items():
+            trades.setdefault(symbol, ([], staged))[0].append(key)
+        for symbol, (keys, staged) in trades.items():
+            found = self._find(trader, intent, symbol)
             if found is None or found.state == "waiting":
                 continue
-            if found.state != "approved":
+            due = self._find_due(found, trader, staged.held)
+            if due is None:
                 who = f"rejected by {found.by}: {found.reason}" if found.by else found.reason
-                give_up(keys, who)
+                give_up(keys, symbol, who, alert=False)
                 continue
-            mine = self._find_due(name, trader, staged.held)
-            if mine is not None and not (mine.quantity or mine.notional):
-                give_up(keys, "what was approved of it has filled")
+            if not due.size:
+                give_up(keys, symbol, "what was approved of it has filled", alert=False)
                 continue
-            if mine is not None and found.changes and mine.terms != staged.terms:
-                intent = put_terms(intent, symbol, mine)
+            if due.terms != staged.terms:
+                if not found.is_changed_in(trader.name):
+                    continue  # it is asked for again
+                intent = put_terms(intent, symbol, due)
                 trader.record_intent(intent, record, approval=found.id, version=found.version)
-                staged = mine
-            if mine is None or mine.terms != staged.terms:
-                continue  # it is asked for again
             is_open = now >= session_hours(now)[0]
             if trader.state.tickets[keys[0]].at_open and not is_open:
                 continue  # it is looked at when its turn comes
             quote = (await quotes([symbol])).get(symbol) if quotes and is_open else None
-            judged = self._measure_room(trader, intent, {symbol: mine}, await trader.broker.account())[symbol]
+            judged = self._measure_room(trader, intent, {symbol: due}, await trader.broker.account())[symbol]
             price = found.price_then if quote is None else quote.price
             if why := forbids(judged, price, beside(found, trader.name, self.known.values())):
-                give_up(keys, why)
-                tell("order refused", f"{symbol} was approved and not sent: {why}", trader.name)
+                give_up(keys, symbol, why, alert=True)
+
+    def _list_dropped(self, trader: Trader, intent: Intent) -> dict[str, list[str]]:
+        """Return {symbol: ids} of orders that were approved, never sent, and are no part of the newest plan."""
+        state, dropped = trader.state, dict[str, list[str]]()
+        planned = {(one.symbol, _side(one)) for one in compile_orders(intent, state.origin, state.profile)}
+        for symbol in {one.symbol for one in self.known.values() if one.decided_at == _decided_at(intent)}:
+            found = self._find(trader, intent, symbol)
+            due = None if found is None else self._find_due(found, trader, 0.0)
+            if due is None or not due.size or (symbol, _side(due)) in planned:
+                continue
+            at = instant(intent.decision.as_of)
+            keys = [key for key, one in state.tickets.items()
+                    if one.symbol == symbol and _side(one) == _side(due) and state.decision_of(key) == at]  # fmt: skip
+            if state.states.keys().isdisjoint(keys):
+                dropped[symbol] = keys
+        return dropped
 
     def amend(self, trader: Trader, intent: Intent) -> Intent:
         """Return an intent that is planned anew after some of it has filled, with what a person made of those trades in
         the place of what was decided: what is left of the size, and stop and target."""
-        decided = _decided_at(intent)
-        for found in self.known.values():
-            if found.decided_at != decided or not found.changes or not trader.state.entered(found.symbol):
+        for symbol in {one.symbol for one in self.known.values() if one.decided_at == _decided_at(intent)}:
+            found = self._find(trader, intent, symbol)
+            if found is None or not found.is_changed_in(trader.name) or not trader.state.entered(symbol):
                 continue  # before anything has filled `follow` changes it
-            due = self._find_due(found.id, trader, intent.book.positions.get(found.symbol, 0.0))
-            intent = intent if due is None else put_terms(intent, found.symbol, due)
+            due = self._find_due(found, trader, intent.book.positions.get(symbol, 0.0))
+            intent = intent if due is None else put_terms(intent, symbol, due)
         return intent
 
     def _unsent(self, trader: Trader, intent: Intent) -> dict[str, tuple[str, Staged]]:
@@ -264,40 +310,44 @@ class Staging:
         """Ask for what is held and was not asked for, or not in these terms; what is gone is not asked for any more."""
         if self.share is None:
             return
-        held: dict[str, dict[str, Staged]] = {}
-        of: dict[str, tuple[Trader, Intent, str]] = {}
+        held: dict[tuple[str, str], dict[str, Staged]] = {}
+        of: dict[tuple[str, str], tuple[Trader, Intent]] = {}
         for trader in traders:
             intent = trader.state.intent
             if intent is None or not trader.execution_open or now >= session_hours(intent.decision.as_of)[1]:
                 continue
-            unsent, tickets = self._unsent(trader, intent), trader.state.tickets
-            trades = {
-                tickets[key].symbol: it for key, it in unsent.items() if not self._is_approved(it[0], trader, it[1])
-            }
-            orders = {symbol: staged for symbol, (_, staged) in trades.items()}
+            unsent = dict(self._unsent(trader, intent).values())
+            orders = {symbol: one for symbol, one in unsent.items() if self._is_asked(trader, intent, symbol, one)}
             for symbol, staged in self._measure_room(trader, intent, orders, intent.book).items():
                 others = {one: it.worth(intent.book.marks.get(one, 0.0)) for one, it in orders.items() if one != symbol}
                 why = forbids(staged, intent.book.marks.get(symbol) or None, others)
-                held.setdefault(trades[symbol][0], {})[trader.name] = replace(staged, blocked=why)
-                of[trades[symbol][0]] = trader, intent, symbol
-        for name, sizes in held.items():
-            self._ask(name, sizes, *of[name], now, point)
+                asked = replace(staged, blocked=why, filled=_sum_filled(trader.state.entered(symbol), staged))
+                held.setdefault((_decided_at(intent), symbol), {})[trader.name] = asked
+                of[_decided_at(intent), symbol] = trader, intent
+        for trade, sizes in held.items():
+            self._ask(trade[1], sizes, *of[trade], now, point)
         for one in self.waiting:
-            if one.id not in held:
+            if (one.decided_at, one.symbol) not in held:
                 self._expire(one, "nothing of it is left to order")
 
+    def _is_asked(self, trader: Trader, intent: Intent, symbol: str, staged: Staged) -> bool:
+        """Return True where a person has still to answer for an order as it is planned now."""
+        found = self._find(trader, intent, symbol)
+        if found is None or found.state == "waiting":
+            return True
+        due = self._find_due(found, trader, staged.held)
+        is_other = due is not None and due.size != 0.0 and due.terms != staged.terms
+        return is_other and not found.is_changed_in(trader.name)  # what a person changed is changed again
+
     def _ask(
-        self, name: str, sizes: Mapping[str, Staged], trader: Trader, intent: Intent, symbol: str, now: datetime,
+        self, symbol: str, sizes: Mapping[str, Staged], trader: Trader, intent: Intent, now: datetime,
         point: Callable[[datetime], str],
     ) -> None:  # fmt: skip
-        before = self.known.get(name)
-        if before is not None and before.state in ("rejected", "expired"):
+        questions = list_questions(self.known, self.run, _decided_at(intent), symbol)
+        before = next((one for one in questions if one.state == "waiting"), None)
+        if before is not None and _terms(sizes) == _terms(before.sizes):
             return
-        terms = [{who: one.terms for who, one in some.items()} for some in (sizes, before.sizes if before else {})]
-        if before is not None and before.state == "waiting" and terms[0] == terms[1]:
-            return
-        if before is not None and before.changes and before.state == "approved" and sizes.keys() <= before.sizes.keys():
-            return  # planned anew since: it is changed again at the next look
+        name = before.id if before else approval_id(self.run, _decided_at(intent), symbol, len(questions))
         decided = intent.decision.as_of
         until = deadline(now, decided, self.settings()[0].approval_minutes)
         words = _words(trader, intent, symbol)
@@ -313,9 +363,11 @@ class Staging:
             return [event] if (newest.version if newest else 0) == version - 1 else []
 
         self._take(self.store.append_after_reading(self.run, tuple(KINDS), make))
+        if self.known[name].version != version:
+            return  # answered a moment before: it is looked at again
         link = self.settings()[0].web_url
         where = f"{link.rstrip('/')}/approvals" if link else "`sim forward approvals`"
-        self.tell("approval asked", f"{symbol} until {say_time(until)}, {where}", "")
+        self.tell("approval asked", f"{self._name(asked)} until {say_time(until)}, {where}", "")
 
 
 def deadline(now: datetime, decided: datetime, minutes: float) -> datetime:
@@ -327,17 +379,33 @@ def deadline(now: datetime, decided: datetime, minutes: float) -> datetime:
     return min(now + timedelta(minutes=minutes), closes - LAST_ANSWER)
 
 
+def _terms(sizes: Mapping[str, Staged]) -> dict[str, tuple[object, ...]]:
+    return {name: (*one.terms, one.filled) for name, one in sizes.items()}
+
+
+def _side(order: Ticket | Staged) -> bool:
+    """Return True for what buys."""
+    return (order.quantity or 0.0) >= 0.0
+
+
+def _sum_filled(fills: Iterable[BrokerFill], order: Staged) -> tuple[float, float]:
+    """Return shares and dollars of the `fills` on the side of `order`; what closed them since does not take from it."""
+    own = [one for one in fills if (one.quantity > 0.0) == _side(order)]
+    return fsum(one.quantity for one in own), fsum(one.quantity * one.price for one in own)
+
+
 def _decided_at(intent: Intent) -> str:
     return intent.decision.as_of.astimezone(NEW_YORK).isoformat()
 
 
 def find_due(mine: Staged, fills: Iterable[BrokerFill], held: float) -> Staged:
-    """Return what is still to be ordered of a trade as it was approved, beside `held` shares: less what has filled
-    since, of size 0 where all has."""
+    """Return what is still to be ordered of a trade as it was approved, beside `held` shares: less what of the `fills`
+    of its decision came after it was asked, of size 0 where all has."""
+    shares, dollars = _sum_filled(fills, mine)
     if mine.notional is not None:
-        left = round(mine.notional - fsum(one.quantity * one.price for one in fills), 2)
+        left = round(mine.notional + mine.filled[1] - dollars, 2)
         return replace(mine, held=held, notional=left if left >= LEAST_DOLLARS else 0.0)
-    left = round((mine.quantity or 0.0) - fsum(one.quantity for one in fills), 9)
+    left = round((mine.quantity or 0.0) + mine.filled[0] - shares, 9)
     return replace(mine, held=held, quantity=left if left * (mine.quantity or 0.0) > 0.0 else 0.0)
 
 

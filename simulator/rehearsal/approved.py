@@ -42,7 +42,7 @@ BY_ORDERS, BY_FILLS, BY_DECISION = "by its orders", "by its fills", "by its deci
 class Approved:
     """Account of a forward test in which a person first changed a trade that was decided at `since`.
 
-    `changed` are the trades that were approved, by decision and symbol, as changed. `points` are the first intents of
+    `changed` are the trades that were approved as changed, by the id of the question. `points` are the first intents of
     decisions after it, with the fills that were booked before each; `anew` those that took their place, with what was
     due then of trades that had been changed. Shares and prices are told in shares after all `splits`.
     """
@@ -53,12 +53,14 @@ class Approved:
     cash: float
     splits: Sequence[Split]
     state: State
-    changed: Mapping[tuple[datetime, str], Staged] = field(default_factory=dict)
+    changed: Mapping[str, tuple[datetime, str, Staged]] = field(default_factory=dict)
     points: dict[datetime, tuple[Intent, list[BrokerFill]]] = field(default_factory=dict)
     anew: list[tuple[Intent, dict[str, Staged]]] = field(default_factory=list)
     rows: list[Mapping[str, Any]] = field(default_factory=list)
     filled: dict[str, float] = field(default_factory=dict)
     """Shares that the broker stated when an order ended, by its id."""
+    _terms: dict[tuple[datetime, str], Staged] = field(default_factory=dict)
+    """Of `changed`, what had been answered so far."""
 
     @property
     def first(self) -> str:
@@ -67,6 +69,8 @@ class Approved:
 
     def read(self, events: Iterable[Event]) -> None:
         for event in events:
+            if event.kind == "approval.given" and (its := self.changed.get(event.payload["id"])) is not None:
+                self._terms[its[:2]] = its[2]
             if event.account != self.name and event.kind != "forward.split":
                 continue
             payload = event.payload
@@ -120,7 +124,7 @@ class Approved:
         held, at = intent.book.positions, intent.decision.as_of
         return {
             symbol: find_due(mine, fills, held.get(symbol, 0.0))
-            for (decided, symbol), mine in self.changed.items()
+            for (decided, symbol), mine in self._terms.items()
             if decided == at and (fills := self.state.entered(symbol))
         }
 
@@ -198,14 +202,14 @@ def find_approved(
     """Return the accounts of `run` in which a person refused, changed or left unanswered a trade. They began with
     `cash` by account, or `begins` dollars."""
     since: dict[str, datetime] = {}
-    changed: dict[str, dict[tuple[datetime, str], Staged]] = {}
+    changed: dict[str, dict[str, tuple[datetime, str, Staged]]] = {}
     for one in list_changed(trades):
         named = {key.rpartition(".")[0] for key in one.changes} or {""}
         for account in one.sizes if "" in named else named:
             at = datetime.fromisoformat(one.decided_at)
             since[account] = min(at, since.get(account, at))
             if one.state == "approved" and account in one.sizes:
-                changed.setdefault(account, {})[at, one.symbol] = one.sizes[account]
+                changed.setdefault(account, {})[one.id] = at, one.symbol, one.sizes[account]
     found = {}
     for name, at in since.items():
         dollars = cash.get(name, begins)

@@ -147,7 +147,10 @@ def look_at_audit(_workspace: Workspace, store: Store) -> dict[str, Any]:
     acted = [one for one in stored if one.event.payload.get("by") or one.event.kind in ("approval.expired", CLOSING)]
     refused = [one for one in acted if one.event.payload.get("action") == LOGIN_REFUSED]
     deeds = [one for one in acted if one.event.payload.get("action") != LOGIN_REFUSED]
-    outcomes, symbols = read_outcomes(store, trades[-TOLD:]), {one.id: one.symbol for one in trades}
+    outcomes, symbols = (
+        read_outcomes(store, trades[-TOLD:]),
+        {one.id: f"{one.symbol} in {', '.join(one.sizes)}" for one in trades},
+    )
     addresses: dict[str, list[str]] = {}
     for one in refused[::-1]:
         addresses.setdefault(one.recorded_at[:13], []).append(str(one.event.payload.get("from", "?")))
