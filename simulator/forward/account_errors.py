@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from simulator.errors import BrokerError, SimError
+from simulator.errors import BrokerError, LLMError, SimError, StoppedByUserError
 from simulator.forward.alerts import LEFT_ALONE
 from simulator.forward.requests import LeftAloneError, UnexplainedError
 from simulator.forward.trader import Record, Tell, Trader
@@ -48,6 +48,23 @@ async def try_one(trader: Trader, work: Work, tell: Tell) -> bool:
             if attempt == ROUNDS - 1:
                 tell("broker unreachable", error.found, trader.name)
     return False
+
+
+async def await_answers(work: Awaitable[None]) -> str:
+    """Await `work`; returns why a question of it has no answer, empty where all have."""
+    try:
+        await work
+    except StoppedByUserError:
+        raise
+    except LLMError as error:
+        return error.found
+    return ""
+
+
+def say_undecided(failed: Sequence[str], silent: Mapping[str, str]) -> str:
+    """Return why accounts have no decision: `failed` for want of a broker, `silent` of an answer, {account: why}."""
+    late = f"not yet in {', '.join(failed)}: the broker was not reached, or has other shares" if failed else ""
+    return "; ".join(filter(None, (late, *(f"none in {name}: {why}" for name, why in silent.items()))))
 
 
 async def leave_all(traders: Sequence[Trader], now: datetime, killed: str, record: Record, tell: Tell) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from simulator.errors import BrokerError, DataError, SimError, StoppedByUserError
-from simulator.forward.account_errors import Work, leave_all, try_each, try_one
+from simulator.forward.account_errors import Work, await_answers, leave_all, say_undecided, try_each, try_one
 from simulator.forward.agenda import ASK_AGAIN, MORNING, Due, judge, list_wakes, make_agenda, newest_close, wait_until
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.day import find_late
@@ -221,8 +221,7 @@ class Session:
             await trader.restore_exits(now, self._record, self._alert)
             intent = trader.state.intent
             if trader.state.again and intent is not None and now < session_hours(intent.decision.as_of)[1]:
-                anew = await self._planner(trader)(await trader.broker.account(), intent.revision + 1)
-                trader.record_intent(anew, self._record)
+                await trader.plan_anew(now, self._planner(trader), self._record, self._alert)
             await self._settle(trader)
             await trader.reconcile(now, await trader.broker.account(), self._record, self._alert)
 
@@ -281,7 +280,8 @@ class Session:
             if self._now() < session_hours(pending[0])[1]:
                 trader.pending = pending
                 if not trader.guard.doubted:
-                    await self._decide(trader, *pending)
+                    if said := await await_answers(self._decide(trader, *pending)):
+                        self._alert("decision failed", f"{pending[1]} of {say_time(pending[0])}: {said}", trader.name)
                     trader.pending = None
                 return
             why = "its shares were in doubt" if trader.guard.doubted else "broker down"
@@ -422,9 +422,11 @@ class Session:
         if self.watch is not None:
             self.watch.look(self._now())  # it may have taken minutes
         open_traders = [one for one in self.traders if not one.barred]
+        silent: dict[str, str] = {}
 
         async def decide(trader: Trader) -> None:
-            await self._decide(trader, at, name)
+            if said := await await_answers(self._decide(trader, at, name)):
+                silent[trader.name] = said
 
         async def check(trader: Trader) -> None:
             theirs = await trader.broker.positions()
@@ -433,20 +435,19 @@ class Session:
         sound = await self._each(check, open_traders)  # all, before any orders what another cannot explain
         able = [one for one, ok in zip(open_traders, sound, strict=True) if ok]
         decided = await self._each(decide, able)
-        failed = [one.name for one in open_traders if one not in able]
-        failed += [one.name for one, ok in zip(able, decided, strict=True) if not ok]
-        failed += [one.name for one in self.traders if one.barred and one not in open_traders]
-        spent = self.spent()
-        costs = {what: total - self._spent.get(what, 0.0) for what, total in spent.items()}
-        self._spent = spent
-        why = f"not yet in {', '.join(failed)}: the broker was not reached, or has other shares" if failed else ""
+        done = {one.name for one, ok in zip(able, decided, strict=True) if ok}
+        failed = [one.name for one in self.traders if one.name not in done]
+        before, self._spent = self._spent, self.spent()
+        costs = {what: total - before.get(what, 0.0) for what, total in self._spent.items()}
+        why = say_undecided(failed, silent)
         with suppress(BrokerError):  # what was sent is not undone by a clock that does not answer
             await self._tick()
         times = {"decided_at": decided_at.isoformat(), "sent_at": self._now().isoformat()}
         if slow := find_late(at, decided_at, self._now(), self.traders):
             self._alert("point late", f"{name} of {say_time(at)} {slow}", "")
             state, why = "late", "; ".join(filter(None, (why, slow)))
-        self._close_point(at, name, state, why, held.minutes, {**costs, **times, "left": failed})
+        state = "failed" if silent and len(silent) == len(able) else state
+        self._close_point(at, name, state, why, held.minutes, {**costs, **times, "left": failed, "silent": silent})
 
     def _close_point(
         self, at: datetime, name: str, state: str, why: str = "",
@@ -457,7 +458,7 @@ class Session:
         ran_at = self._now().astimezone(NEW_YORK).isoformat()
         payload = {"name": name, "state": state, "why": why, "minutes": minutes, "ran_at": ran_at}
         self._record("forward.point", at, None, {**payload, **(more or {})})
-        if undecided or state in ("missed", "failed"):
+        if undecided or state in ("missed", "failed") or (more or {}).get("silent"):
             told: AlertKind = "point missed" if state == "missed" else "decision failed"
             self._alert(told, f"{name} of {say_time(at)}: {why}", "")
 
@@ -593,7 +594,6 @@ class Session:
 
     def resume(self) -> None:
         """Read what stands in the store: every event once, in its order."""
-        for stored in self.store.of_forward(self.run):
-            event = stored.event
+        for event in (one.event for one in self.store.of_forward(self.run)):
             if event.at is not None:
                 self._apply(event.kind, datetime.fromisoformat(event.at), event.account, event.payload)

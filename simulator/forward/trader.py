@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from math import isclose
 from typing import Any, Protocol
 
+from simulator.errors import LLMError, StoppedByUserError
 from simulator.forward import payloads
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.books import Books
@@ -138,7 +139,7 @@ class Trader:
             changed = await self.book_fills(record, tell)
             if changed:
                 await self.review(now, record, tell)
-            changed |= await self._execute(now, plan, record, tell)
+            changed |= await self._or_leave(self._execute(now, plan, record, tell), now, record, tell)
 
             def put(payload: Mapping[str, Any]) -> None:
                 record("forward.order", now, self.name, payload)
@@ -146,6 +147,27 @@ class Trader:
             changed |= await self.guard.look(now, self.skipped, put, tell)
             if not changed:
                 return
+
+    async def plan_anew(self, now: datetime, plan: Plan, record: Record, tell: Tell) -> None:
+        """Put the newest intent on record as it is planned now, in a further revision."""
+
+        async def anew() -> bool:
+            revision = self.state.intent.revision + 1 if self.state.intent else 0
+            self.record_intent(await plan(await self.broker.account(), revision), record)
+            return True
+
+        await self._or_leave(anew(), now, record, tell)
+
+    async def _or_leave(self, work: Awaitable[bool], now: datetime, record: Record, tell: Tell) -> bool:
+        # What would be planned anew and has no answer is given up; exits are seen to all the same.
+        try:
+            return await work
+        except StoppedByUserError:
+            raise
+        except LLMError as error:
+            self.give_up(now, f"not planned anew: {error.found}", record, tell)
+            tell("decision failed", f"not planned anew: {error.found}", self.name)
+            return True
 
     async def book_fills(self, record: Record, tell: Tell) -> bool:
         """Record fills that are new; each counts once, however often it is reported."""

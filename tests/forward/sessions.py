@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.errors import BudgetError, UnansweredError
 from simulator.forward.books import Books, Split, adjust_for_splits
 from simulator.forward.protocols import Known
 from simulator.forward.session import Session
@@ -51,13 +52,23 @@ class Script:
 
     async def opine(self, snapshot: Snapshot, _journal: Sequence[Decision]) -> str:
         if _day(snapshot) in self.fails:
-            from simulator.errors import BudgetError
-
             raise BudgetError("the budget is spent")
         return "asked"
 
     def decide(self, snapshot: Snapshot, _opinion: Any, _book: Book, _journal: Sequence[Decision]) -> Decision:
         return Decision(snapshot.as_of, tuple(self.plan.get(_day(snapshot), ())))
+
+
+@dataclass(frozen=True)
+class AskingScript(Script):
+    """A script that asks about each account; `unanswered` says of which, and when, nobody answers."""
+
+    unanswered: Callable[[date, Book], bool] = lambda *_: False
+
+    async def consult(self, snapshot: Snapshot, opinion: str, book: Book, _journal: Sequence[Decision]) -> str:
+        if self.unanswered(_day(snapshot), book):
+            raise UnansweredError("the service answers with nothing")
+        return opinion
 
 
 def _day(snapshot: Snapshot) -> date:
@@ -113,7 +124,8 @@ class Test:
     def open(self, **more: Any) -> Session:
         execution = ExecutionRules(alpaca=True, whole_shares=self.whole_shares, min_trade=1.0)
         rules = TradingRules(Limits(2.0, 2.0, 2.0, {}), execution)
-        strategy = Script(self.plan, more.pop("fails", frozenset()))
+        fails, unanswered = more.pop("fails", frozenset()), more.pop("unanswered", None)
+        strategy = AskingScript(self.plan, fails, unanswered=unanswered) if unanswered else Script(self.plan, fails)
         opened: Bars = self.market.served.call(lambda exchange: exchange.bars)
         marks = dict(zip(opened.symbols, opened.close[0].tolist(), strict=True))
         traders = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from simulator.forward.switches import PAUSE, STOP, throw
 from simulator.forward.watch import StoppedError
 from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK
-from simulator.trading.model import BrokerFill, Target
+from simulator.trading.model import Book, BrokerFill, Target
 from simulator.workspace import Workspace
 
 from .conftest import Market, trading
@@ -292,6 +292,29 @@ def test_without_an_answer_nothing_is_entered_and_exits_go_on(market: Market, tm
     assert test.held("B") == 0.0
     assert [one.quantity for one in test.sessions[-1].traders[0].fills] == [500.0, -500.0]  # the stop, on Thursday
     assert len(test.alerts("decision failed")) == 1
+
+
+@pytest.mark.fault("answers", "no answer to what one account asks", "the other trades, exits go on, an alert")
+def test_without_an_answer_on_its_book_an_account_enters_nothing_and_the_loop_goes_on(
+    market: Market, tmp_path: Path
+) -> None:
+    names = ("ONE", "TWO")
+    test = Test(market, tmp_path, {TUESDAY: [BRACKET], WEDNESDAY: [Target("B", 0.5)]}, THURSDAY, names)
+    asked = []
+
+    def unanswered(day: date, _book: Book) -> bool:
+        asked.append(day)
+        return asked.count(WEDNESDAY) == 1 and day == WEDNESDAY
+
+    session = test.play(unanswered=unanswered)
+    states = [(one["state"], one["why"]) for one in test.events("point")]
+    (silent,) = [one.name for one in session.traders if not any(two.symbol == "B" for two in one.fills)]
+    assert states == [("done", ""), ("done", f"none in {silent}: the service answers with nothing"), ("done", "")]
+    assert [[two.quantity for two in one.fills if two.symbol == "A"] for one in session.traders] == [
+        [500.0, -500.0]
+    ] * 2
+    assert len(test.alerts("decision failed")) == 1
+    assert asked.count(WEDNESDAY) == 2, "nobody is asked again before the next point"
 
 
 def test_a_pause_stops_entries_and_keeps_exits(flat: Market, tmp_path: Path) -> None:

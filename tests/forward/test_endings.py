@@ -79,6 +79,18 @@ def test_a_loop_that_ends_before_the_open_leaves_its_positions_with_their_exits(
     assert len(test.exits()) == 2
 
 
+@pytest.mark.fault("answers", "no answer to what a restarted loop asks anew", "its orders are given up, exits stay")
+def test_what_would_be_planned_anew_without_an_answer_is_given_up_and_exits_stay(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [LONG], WEDNESDAY: [FLIP]}, WEDNESDAY)
+    session = test.open(unanswered=lambda *_: False)
+    at_wednesday(session, lambda: asked_to_stop(session))
+    with pytest.raises(StoppedError):
+        asyncio.run(session.go())
+    test.play(unanswered=lambda *_: True)
+    assert (test.held(), test.exits()) == (500.0, EXITS)
+    assert test.alerts("decision failed") == ["not planned anew: the service answers with nothing"]
+
+
 @pytest.mark.fault("services", "the broker is down as the loop ends, exits released", "an alert")
 def test_exits_that_could_not_be_put_anew_are_said(flat: Market, tmp_path: Path) -> None:
     test = Test(flat, tmp_path, {TUESDAY: [LONG], WEDNESDAY: [FLIP]}, WEDNESDAY)
