@@ -186,7 +186,7 @@ def test_the_second_of_two_people_hears_that_it_changed_meanwhile(site: Site, al
     until(alone, "document.querySelector('[data-id$=spy]') === null")
     site.store.append("run", [Event("approval.expired", None, None, {"id": trades(site)["QQQ"].id, "version": 2})])
     until(alone, "document.querySelector('[data-id$=qqq]') === null")
-    assert "QQQ expired" in alone.run("document.body.innerText")
+    assert "QQQ in COUNCIL expired" in alone.run("document.body.innerText")
 
 
 def test_a_cut_line_is_marked_and_mended(site: Site, alone: Browser) -> None:
