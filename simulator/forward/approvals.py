@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from math import inf, isfinite
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 from pydantic import TypeAdapter
 
@@ -27,6 +26,7 @@ from simulator.forward.exposure import Exposure, Room
 from simulator.forward.payloads import from_json, to_json
 from simulator.store.database import Store
 from simulator.store.events import Event, Stored
+from simulator.store.kept import Kept
 from simulator.trading.parts import Parts
 from simulator.trading.risk import EntryRules
 
@@ -47,8 +47,6 @@ LEAST_DOLLARS = 1.0
 SIZES = ("quantity", "scale")
 CHANGEABLE = (*SIZES, "limit", "stop", "take_profit")
 """What a person may change in every account, or as ``ACCOUNT.stop`` in one."""
-_seen: WeakKeyDictionary[Store, tuple[Stored, dict[str, Approval]]] = WeakKeyDictionary()
-"""The last event that was read of a store, and the trades as they stood after it."""
 
 
 class StaleError(SimError):
@@ -206,25 +204,31 @@ def fold(known: Mapping[str, Approval], stored: Iterable[Stored]) -> dict[str, A
     """Return the approvals after further events, by id, the first asked first."""
     found = dict(known)
     for one in stored:
-        if (state := KINDS.get(one.event.kind)) is None:
-            continue
-        given = from_json(one.event.payload)
-        if state == "waiting":
-            found[str(given["id"])] = replace(_parse_approval(one.run_id, given), position=one.position)
-        elif (before := found.get(str(given["id"]))) is not None:
-            sizes = _sizes(given["sizes"]) if given.get("sizes") else before.sizes
-            found[before.id] = replace(
-                before,
-                state=state,
-                version=int(given["version"]),
-                sizes=sizes,
-                by=str(given.get("by", "")),
-                reason=str(given.get("reason", "")),
-                answered_at=one.recorded_at,
-                changes=dict(given.get("changes", {})),
-                seen=str(given.get("seen", "")),
-            )
+        _take(found, one)
     return found
+
+
+def _take(known: dict[str, Approval], stored: Stored) -> None:
+    if (state := KINDS.get(stored.event.kind)) is None:
+        return
+    given = from_json(stored.event.payload)
+    if state == "waiting":
+        known[str(given["id"])] = replace(_parse_approval(stored.run_id, given), position=stored.position)
+    elif (before := known.get(str(given["id"]))) is not None:
+        known[before.id] = replace(
+            before,
+            state=state,
+            version=int(given["version"]),
+            sizes=_sizes(given["sizes"]) if given.get("sizes") else before.sizes,
+            by=str(given.get("by", "")),
+            reason=str(given.get("reason", "")),
+            answered_at=stored.recorded_at,
+            changes=dict(given.get("changes", {})),
+            seen=str(given.get("seen", "")),
+        )
+
+
+_known = Kept(tuple(KINDS), dict[str, Approval], _take)
 
 
 def write_staged(staged: Staged) -> dict[str, Any]:
@@ -251,17 +255,9 @@ def write_asked(asked: Approval) -> dict[str, Any]:
 
 
 def read_approvals(store: Store, run: str | None = None) -> list[Approval]:
-    """Return the trades of a run, of all runs by default, that wait or were answered, the first asked first.
-
-    A process reads every event once, however often it asks.
-    """
-    last, known = _seen.get(store, (None, {}))
-    if last is not None and not store.holds(last):  # a backup was put back
-        last, known = None, {}
-    if new := store.of_forward(None, tuple(KINDS), 0 if last is None else last.position):
-        known = fold(known, new)
-        _seen[store] = new[-1], known
-    return [one for one in known.values() if run in (None, one.run)]
+    """Return the trades of a run, of all runs by default, that wait or were answered, the first asked first."""
+    with _known.of(store) as known:
+        return [one for one in known.values() if run in (None, one.run)]
 
 
 def list_changed(trades: Iterable[Approval]) -> list[Approval]:

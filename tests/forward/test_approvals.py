@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from simulator.forward.approvals import (
     answer_together,
     change,
     change_all,
-    fold,
     forbids,
     list_kill_shots,
     list_reviews,
@@ -54,19 +52,19 @@ def test_what_is_asked_comes_back(store: Store) -> None:
 def test_every_event_is_read_once_and_all_of_them_anew_after_a_backup_was_put_back(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[int] = []
+    read, take = list[str](), approvals._known._take
 
-    def note(known: Mapping[str, Approval], stored: Iterable[Stored]) -> dict[str, Approval]:
-        read.append(len(list(stored)))
-        return fold(known, stored)
+    def note(known: dict[str, Approval], stored: Stored) -> None:
+        read.append(stored.event.kind)
+        take(known, stored)
 
     back_up(tmp_path / "sim.db", tmp_path / "kept")
-    monkeypatch.setattr(approvals, "fold", note)
+    monkeypatch.setattr(approvals._known, "_take", note)
     assert [one.state for one in read_approvals(store)] == ["waiting"]
     answer(store, ASKED.id, 1, "ann", "approve")
     read.clear()
     assert [one.state for one in (*read_approvals(store), *read_approvals(store, "run"))] == ["approved"] * 2
-    assert read == [1]
+    assert read == ["approval.given"]
     restore(tmp_path / "kept", tmp_path / "sim.db", tmp_path / "before")
     assert [one.state for one in read_approvals(store)] == ["waiting"]
     for number in range(3):  # as long as before, and longer
