@@ -18,6 +18,8 @@ import pytest
 
 from simulator import run as simulate
 from simulator.council.analysts import RULES
+from simulator.desk.agents.analysts import RULES as DESK_RULES
+from simulator.desk.agents.personas import AGENTS
 from simulator.errors import ConfigError, LLMError, SimError, UsageError
 from simulator.llm import batch
 from simulator.llm.batch_service import BatchService
@@ -182,6 +184,32 @@ PASSING = [
     ("batch-poll-503", ROUNDS),
     ("batch-cut-file", ROUNDS),
 ]
+
+
+def test_a_desk_s_mornings_are_asked_in_batches_and_the_rest_as_its_account_goes_along(
+    service_loop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "FIRST_LOOK", 0.01)
+    behaviour = Behaviour(latency_s=0.0, usd_per_million=PRICE, batch=BatchBehaviour(0.0))
+    runs = []
+    with listening(service_loop, FakeService(Offline(DESK_RULES, "rehearsal"), behaviour)) as service:
+        for name, asked_by in (("singly", None), ("batches", "all")):
+            make_workspace(folder := tmp_path / name, git=False)
+            seats = {
+                one: {"provider": "openai_compatible", "endpoint": service.url, "max_tokens": 700, "model": one}
+                for one in AGENTS
+            }
+            models = {"profiles": {"offline": seats, "dry": seats}, "prices": {service.url: {"input": 3, "output": 15}}}
+            (folder / "config" / "models.yaml").write_text(json.dumps(models))
+            options = {"workspace": folder, "models": "dry", "max_cost": 100.0, "batch": asked_by}
+            desk = partial(simulate, "momentum_desk", ["AAPL", "SPY"], **options)
+            runs.append(desk(start="2024-02-01", end="2024-02-16"))
+    alone, batched = runs
+    assert batched.facts["digest"] == alone.facts["digest"]
+    stages = [json.loads(line)["stage"] for line in (batched.folder / "llm_calls.jsonl").read_text().splitlines()]
+    assert {"screener", "analyzer", "optimizer", "reviewer"} <= set(stages)
+    cost = [run.runtime["cost_usd"] for run in runs]
+    assert cost[0] / 2 < cost[1] < cost[0]
 
 
 @pytest.mark.parametrize(("fault", "rounds"), PASSING)
