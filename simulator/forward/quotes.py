@@ -53,19 +53,20 @@ def read_quotes(written: Mapping[str, Mapping[str, str | float]]) -> dict[str, Q
 
 @dataclass(eq=False)
 class QuotesOfWaiting:
-    """Newest quotes of the symbols that wait for a person, asked for once in `every` of the broker's time. Where nobody
-    answers the last ones stay, each with its instant."""
+    """Newest quotes of the symbols that wait for a person or are held, asked for once in `every` of the broker's time.
+    Where nobody answers the last ones stay, each with its instant."""
 
     quotes: Quotes
     every: timedelta = timedelta(seconds=15)
     known: Mapping[str, Quote] = field(default_factory=dict)
     _asked: tuple[datetime, frozenset[str]] | None = None
 
-    async def look(self, symbols: Collection[str], now: datetime) -> None:
-        """Ask for the quotes of `symbols` where it is time, and forget those of others."""
+    async def look(self, symbols: Collection[str], now: datetime, kept: Collection[str] = ()) -> None:
+        """Ask for the quotes of `symbols` where it is time, and forget those of others that are not to be `kept`."""
         wanted, before = frozenset(symbols), self._asked
+        self.known = {name: one for name, one in self.known.items() if name in wanted or name in kept}
         if before is not None and before[1] == wanted and now - before[0] < self.every:
             return
-        self._asked, self.known = (now, wanted), {name: one for name, one in self.known.items() if name in wanted}
+        self._asked = now, wanted
         with suppress(BrokerError):
             self.known = {**self.known, **(await self.quotes(sorted(wanted)) if wanted else {})}

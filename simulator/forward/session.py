@@ -259,7 +259,7 @@ class Session:
         self.staging.read(self._now())
         await self._each(self._settle)
         self.staging.ask(self._now(), self.traders, lambda at: self._names[instant(at)])
-        await self.staging.show_prices(self._now(), self.watch)
+        await self.staging.show_prices(self._now(), self.watch, self.traders)
 
     async def _beating(self, work: Awaitable[None]) -> None:
         await (work if self.watch is None else self.watch.beat_while(work))

@@ -220,10 +220,13 @@ class Staging:
         is_first = asked.id == approval_id(self.run, asked.decided_at, asked.symbol)
         return asked.symbol if is_first else f"{asked.symbol} in {', '.join(asked.sizes)}"
 
-    async def show_prices(self, now: datetime, watch: Watch | None) -> None:
-        """Have the heartbeat tell the newest quotes of the symbols that wait, which is all that people see of them."""
+    async def show_prices(self, now: datetime, watch: Watch | None, traders: Sequence[Trader]) -> None:
+        """Have the heartbeat tell the newest quotes of the symbols that wait and of those that are held, these asked
+        for while the market is open: all that people see of them."""
         if self.quotes is not None and watch is not None:
-            await self.quotes.look({one.symbol for one in self.waiting}, now)
+            held = {symbol for one in traders for symbol in one.state.shares}
+            asked = held if session_hours(now)[0] <= now else set()
+            await self.quotes.look({one.symbol for one in self.waiting} | asked, now, held)
             watch.prices = self.quotes.known
 
     async def follow(self, trader: Trader, now: datetime, quotes: Quotes | None, record: Record, tell: Tell) -> None:

@@ -95,7 +95,7 @@ class Heartbeat:
     born: str = ""
     beat_at: str = ""
     prices: Mapping[str, Mapping[str, str | float]] = field(default_factory=dict)
-    """Newest quotes of the symbols that wait for a person, of no others: {symbol: {at, bid, ask}}."""
+    """Newest quotes of the symbols that wait for a person or are held, of no others: {symbol: {at, bid, ask}}."""
 
     def age_s(self, now: datetime | None = None) -> float:
         """Return the seconds since it was written."""

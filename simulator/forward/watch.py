@@ -88,7 +88,7 @@ class Watch:
         self.stop_asked: str | None = None
         """Set by a signal handler: `look` stops the loop then."""
         self.prices: Mapping[str, Quote] = {}
-        """Newest quotes of the symbols that wait for a person."""
+        """Newest quotes of the symbols that wait for a person or are held."""
         self.owed: Callable[[], Owed | None] = lambda: None
         """Returns a close-all that is asked for and not done."""
         self.is_ending = False

@@ -71,7 +71,7 @@ class Desk:
         self.pages.filters["brief"] = lambda at: printable(str(at)[:16].replace("T", " "))
         self.pages.filters["money"] = lambda value: "–" if value is None else f"${value:,.2f}"
         self.pages.filters["won"] = lambda value: (
-            "–" if value is None else f"{'+' if value > 0 else '−' if value < 0 else ''}${abs(value):,.2f}"
+            "–" if value is None else f"{'+' if value >= 0.005 else '−' if value <= -0.005 else ''}${abs(value):,.2f}"
         )
         self.pages.filters |= {
             "age": age,
@@ -210,6 +210,15 @@ class Desk:
             return self.render("unreadable.html", 503, session=session, error=str(error))
         return self.render("forward.html", session=session, **facts)
 
+    async def holdings(self, request: Request, _session: Session) -> Response:
+        """Answer with what the accounts of a forward test hold, at the prices of this moment."""
+        run = request.path_params["run"]
+        try:
+            facts = await anyio.to_thread.run_sync(views.look_at_holdings, self.workspace, self.store, run)
+        except SimError as error:
+            return _refuse(503, printable(str(error)))
+        return self.render("holdings.html", **facts)
+
     async def forward_report(self, request: Request, _session: Session) -> Response:
         """Answer with the report of a forward test as of now, in the sandbox of reports."""
         run = request.path_params["run"]
@@ -278,6 +287,7 @@ class Desk:
                 "/forward/index.html", self.page(_show_runs)
             ),  # "All runs" of a report that is made as it is asked for
             Route("/forward/{run}", self.page(self.forward)),
+            Route("/forward/{run}/holdings", self.page(self.holdings)),
             Route("/forward/{run}/report.html", self.page(self.forward_report)),
             Route("/audit", self.shows("audit.html", views.look_at_audit)),
             Route("/reports/{path:path}", self.page(self.report)),

@@ -1,6 +1,6 @@
 """Positions, orders and fills of a forward test as its page shows them.
 
-events ──► State of each account ──► positions with cost, last close, stop and target; orders with what filled of them
+events ──► State of each account ──► positions with cost, stop and target; orders with what filled of them
 """
 
 from __future__ import annotations
@@ -21,24 +21,23 @@ from simulator.trading.orders import Origin
 
 @dataclass(frozen=True)
 class Holding:
-    """Position by our own books: signed shares, dollars paid for each (None where the test began with some), the last
-    close booked, and the prices that close it."""
+    """Position by our own books: signed shares, dollars paid for each (None where the test began with some), and the
+    prices that close it."""
 
     account: str
     symbol: str
     shares: float
     average: float | None
-    mark: float | None
     stop: float | None
     target: float | None
 
-    @property
-    def value(self) -> float | None:
-        return None if self.mark is None else self.mark * self.shares
+    def value(self, price: float) -> float:
+        """Return its dollars at `price`."""
+        return price * self.shares
 
-    @property
-    def pnl(self) -> float | None:
-        return None if self.mark is None or self.average is None else (self.mark - self.average) * self.shares
+    def pnl(self, price: float) -> float | None:
+        """Return the dollars won at `price`, None where nobody here paid for it."""
+        return None if self.average is None else (price - self.average) * self.shares
 
 
 @dataclass(frozen=True)
@@ -88,12 +87,12 @@ class _Account:
         self.sent[key] = OrderLine(since, self.state.origin.account, symbol, kind, state, *size, prices, why=why)
 
     def holdings(self, booked: Mapping[tuple[str, str], Booked]) -> list[Holding]:
-        marks, name, found = self.state.day.get("marks", {}), self.state.origin.account, []
+        name, found = self.state.origin.account, []
         for symbol, shares in sorted(self.state.shares.items()):
             guard, own = self.state.protection.get(symbol), booked.get((name, symbol))
             prices = (guard.stop, guard.take_profit) if guard else (None, None)
             average = None if own is None or own.closed_at is not None else own.entry_price
-            found.append(Holding(name, symbol, shares, average, marks.get(symbol), *prices))
+            found.append(Holding(name, symbol, shares, average, *prices))
         return found
 
     def lines(self) -> list[OrderLine]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from simulator.analysis.forward_facts import gather_facts, read_test
@@ -17,6 +18,7 @@ from simulator.forward.project import project
 from simulator.forward.review import review
 from simulator.forward.status import find_unchecked, read_status
 from simulator.forward.switches import read_switches
+from simulator.forward.worth import read_worth
 from simulator.rehearsal.shadow import Decided
 from simulator.report import forward_page
 from simulator.report.sections.forward import tabulate_alerts
@@ -25,7 +27,7 @@ from simulator.store.database import Store
 from simulator.store.events import Stored
 from simulator.web.actions import LOGIN_REFUSED, RUN
 from simulator.web.feed import describe
-from simulator.web.holdings import read_book
+from simulator.web.holdings import Holding, read_book
 from simulator.web.reports import list_reports
 from simulator.web.timeline import read_timeline
 from simulator.workspace import Workspace
@@ -57,6 +59,7 @@ def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
         "unchecked": find_unchecked(workspace, store, trades),
         "loops": read_status(workspace, store)[::-1],
         "owed": find_owed(store),
+        "worth": read_worth(workspace, store),
         "switches": read_switches(workspace),
         "strategies": strategies,
         "profiles": profiles,
@@ -90,6 +93,7 @@ def look_at_test(workspace: Workspace, store: Store, run: str) -> dict[str, Any]
     return {
         "run": run,
         "loop_": loops[-1] if loops else None,
+        "worth": read_worth(workspace, store).get(run, {}),
         "owed": find_owed(store),
         "strategy": loops[-1].strategy if loops else str(started.get("strategy", run)),
         **_describe(workspace, run, stored),
@@ -100,6 +104,18 @@ def look_at_test(workspace: Workspace, store: Store, run: str) -> dict[str, Any]
         "occasions": read_timeline(stored),
         "switches": read_switches(workspace),
     }
+
+
+def look_at_holdings(workspace: Workspace, store: Store, run: str) -> dict[str, Any]:
+    """Return what the accounts of a test hold at the prices of this moment, read again every few seconds."""
+    newest = store.newest_event()
+    held = () if newest is None else _read_holdings(store, run, newest.position, newest.recorded_at)
+    return {"held": held, "worth": read_worth(workspace, store).get(run, {})}
+
+
+@lru_cache(maxsize=8)
+def _read_holdings(store: Store, run: str, _position: int, _recorded_at: str) -> tuple[Holding, ...]:
+    return tuple(read_book(store.of_forward(run))[0])
 
 
 def _describe(workspace: Workspace, run: str, stored: Sequence[Stored]) -> dict[str, Any]:

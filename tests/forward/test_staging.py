@@ -166,7 +166,9 @@ def test_the_kill_switch_ends_what_waits_at_once(market: Market, tmp_path: Path)
     assert sent(test, market) == [], "a start afterwards orders nothing of it"
 
 
-def test_the_heartbeat_tells_the_prices_of_what_waits_and_of_nothing_else(market: Market, tmp_path: Path) -> None:
+def test_the_heartbeat_tells_the_prices_of_what_waits_or_is_held_and_of_nothing_else(
+    market: Market, tmp_path: Path
+) -> None:
     test, asked, told = opened(market, tmp_path, BUY, ()), [], []
     session = test.open()
 
@@ -191,7 +193,9 @@ def test_the_heartbeat_tells_the_prices_of_what_waits_and_of_nothing_else(market
     asyncio.run(session.go())
     assert told == [{"A": 99.0, "B": 100.0}, {"B": 100.0}], "a price that cannot be asked for stays the last one known"
     assert asked[:2] == [("A", "B"), ("B",)]
-    assert read_heartbeats(session.watch.workspace)[0].prices == {}  # type: ignore[union-attr]
+    assert asked[2:], "of what is held, while the market is open"
+    assert {*asked[2:]} == {("A",)}
+    assert read_heartbeats(session.watch.workspace)[0].prices.keys() == {"A"}  # type: ignore[union-attr]
 
 
 def test_risk_is_looked_at_again_by_the_price_of_the_moment_it_would_be_sent(market: Market, tmp_path: Path) -> None:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from simulator.forward import payloads
 from simulator.forward.approvals import answer, write_asked
-from simulator.market.bars import instant
+from simulator.forward.market_data import Quote
+from simulator.forward.state import State
+from simulator.forward.switches import beat, read_heartbeats
+from simulator.forward.worth import Running, read_worth
+from simulator.market.bars import instant, moment
+from simulator.market.calendar import NEW_YORK
 from simulator.rehearsal.rehearse import Rehearsal, rehearse
 from simulator.runs.spec import RunSpec
 from simulator.store.connection import store_place
 from simulator.store.database import Store
 from simulator.store.events import Event, Stored
 from simulator.trading.model import BrokerFill
+from simulator.trading.orders import Origin
 from simulator.web.holdings import read_book
 from simulator.web.timeline import _brief, read_timeline
 from simulator.workspace import Workspace, make_workspace
@@ -114,10 +120,16 @@ def test_positions_orders_and_fills_stand_with_their_prices_and_add_up_to_the_ac
     account, row = [(one.event.account, one.event.payload) for one in stored if one.event.kind == "forward.session"][-2]
     mine = [one for one in held if one.account == account]
     assert {one.symbol: one.shares for one in mine} == row["positions"]
-    assert sum(one.value or 0.0 for one in mine) == pytest.approx(row["equity"] - row["cash"])
+    worth = read_worth(test_site.workspace, test_site.store)[run][account]
+    prices = {symbol: one.price for symbol, one in worth.prices.items()}
+    assert prices == row["marks"], "it has ended: nothing is newer than the last close"
+    assert (worth.equity, worth.cash) == (pytest.approx(row["equity"]), pytest.approx(row["cash"]))
+    assert sum(one.value(prices[one.symbol]) for one in mine) == pytest.approx(row["equity"] - row["cash"])
     (opening,) = [one.event.payload["opening"] for one in stored if "opening" in one.event.payload]
     accrued, began = row["accrued"], opening[account]["cash"]
-    assert sum(one.pnl or 0.0 for one in mine) == pytest.approx(row["equity"] - began - accrued), "nothing was sold"
+    assert sum(one.pnl(prices[one.symbol]) or 0.0 for one in mine) == pytest.approx(row["equity"] - began - accrued), (
+        "nothing was sold"
+    )
     fills = [payloads.read_fill(one.event.payload) for one in stored if one.event.kind == "forward.fill"]
     assert sum(one.filled * (one.price or 0.0) for one in orders) == pytest.approx(
         sum(one.quantity * one.price for one in fills)
@@ -166,6 +178,54 @@ def test_alerts_and_registration_stand_on_the_page_before_the_first_close_too(te
         assert "stolen" in page, "also where the registration is another one"
         assert "was changed after it was made" in page
         site.cut()
+
+
+def test_equity_and_positions_move_with_the_prices_of_the_session(
+    test_site: Site, alone: Browser, tmp_path: Path
+) -> None:
+    run, workspace = run_of(test_site), cut_before_close(test_site, tmp_path / "begun")
+    with Store(store_place(workspace.registry)) as store:
+        fills = [payloads.read_fill(one.event.payload) for one in store.of_forward(run, ("forward.fill",))
+                 if one.event.account == "COUNCIL"]  # fmt: skip
+        assert fills, "bought at the open"
+        began = next(one.event.payload["opening"] for one in store.of_forward(run) if "opening" in one.event.payload)
+        cash = began["COUNCIL"]["cash"] - sum(one.quantity * one.price for one in fills)
+        now, (heart,) = read_worth(workspace, store)[run]["COUNCIL"], read_heartbeats(workspace)
+        assert (now.cash, now.equity, now.pnl) == pytest.approx((cash, began["COUNCIL"]["cash"], 0.0), abs=1e-6), (
+            "at its fills"
+        )
+        site = Site(workspace, store)
+        site.mend()
+        enter(alone, site, "/")
+        for path, place in ((f"/forward/{run}", "#worth-now"), ("/", f"#accounts-{run}")):
+            go(alone, site.url + path)
+            later = moment(fills[-1].at).astimezone(NEW_YORK)
+            for more in (1.0, 2.5):
+                later += timedelta(minutes=7)
+                quotes = {one.symbol: {"at": later.isoformat(), "bid": one.price + more, "ask": 0.0} for one in fills}
+                assert beat(workspace, replace(heart, prices=quotes))
+                won = f"+${more * sum(one.quantity for one in fills):,.2f}"
+                until(alone, f"document.querySelector('{place}').innerText.includes({won!r})")
+                assert f"{later:%Y-%m-%d %H:%M}" in alone.run(f"document.querySelector('{place}').innerText")
+        site.cut()
+
+
+def test_a_split_of_the_morning_leaves_the_worth_as_it_was() -> None:
+    state, at = State(Origin("run", "A")), datetime(2024, 6, 4, 16, tzinfo=NEW_YORK)
+    books = Running(state, 1000.0, 1000.0, at - timedelta(hours=8))
+    bought = BrokerFill("1", "", "X", instant(at - timedelta(hours=6)), 5.0, 100.0)
+    books.take("forward.fill", at - timedelta(hours=6), payloads.write_fill(bought))
+    row = {"session": "2024-06-04", "cash": 501.0, "marks": {"X": 110.0}}
+    books.take("forward.session", at, row)
+    assert books.worth({}).equity == 1051.0
+    books.take("forward.split", at, {"symbol": "X", "session": "2024-06-05", "ratio": 2.0})
+    assert (books.worth({}).equity, books.worth({}).prices["X"].price) == (1051.0, 55.0)
+    sold = BrokerFill("2", "", "X", instant(at + timedelta(hours=18)), -4.0, 60.0)
+    books.take("forward.fill", at + timedelta(hours=18), payloads.write_fill(sold))
+    books.take("forward.session", at, {**row, "cash": 502.0})
+    assert (books.worth({}).equity, books.worth({}).cash) == (1102.0, 742.0), "the row came after its fill"
+    old = {"X": Quote(at + timedelta(hours=17), 58.0, 58.0)}
+    assert books.worth(old).equity == 1102.0, "a quote older than the fill"
 
 
 def test_a_position_costs_what_was_paid_for_what_is_left_of_it() -> None:

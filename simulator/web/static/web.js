@@ -85,9 +85,9 @@ const unfold = (before) => document.querySelectorAll("details[id]").forEach((one
 function lose() { current = !isLive(); mark(); }
 
 // The page as it is now; undefined where nobody answers, and where the session has ended: the browser leaves for the login.
-async function read() {
+async function read(from = location.pathname) {
   try {
-    const page = await fetch(`${location.pathname}?again=1`, {headers: {accept: "text/html"}, signal: AbortSignal.timeout(PATIENCE)});
+    const page = await fetch(`${from}?again=1`, {headers: {accept: "text/html"}, signal: AbortSignal.timeout(PATIENCE)});
     if (page.redirected) return location.assign(page.url);
     const text = await page.text();
     if (page.ok) return new DOMParser().parseFromString(text, "text/html").querySelector("main");
@@ -118,7 +118,8 @@ async function preview(form) {
   document.getElementById(`rules-${id}`)?.replaceChildren(refused);
 }
 async function freshenAll() {
-  freshen(await read(), (old) => old.matches("[data-seen]") || !isChanged(old.closest("[data-id]").querySelector("form")));
+  const from = document.querySelector("main").dataset.prices;
+  freshen(await read(from), (old) => old.matches("[data-seen]") || !isChanged(old.closest("[data-id]")?.querySelector("form")));
 }
 const chosenForms = () => [...document.querySelectorAll("[data-answer]")].filter((one) => one.elements.together.checked);
 const typing = new Map();
