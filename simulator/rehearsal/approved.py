@@ -20,7 +20,7 @@ import numpy as np
 from simulator.evidence.writer import session_ends
 from simulator.forward import payloads
 from simulator.forward.approvals import Approval, Staged, list_changed
-from simulator.forward.books import Books, Split
+from simulator.forward.books import Books, Split, in_new_shares
 from simulator.forward.staging import find_due, put_terms
 from simulator.forward.state import State
 from simulator.market.bars import Bars, instant, moment
@@ -79,7 +79,7 @@ class Approved:
                 if intent.revision:
                     self.anew.append((intent, self._find_due(intent)))
                 elif intent.decision.as_of > self.since:
-                    self.points[intent.decision.as_of] = intent, self._rescale(self.state.booked)
+                    self.points[intent.decision.as_of] = intent, in_new_shares(self.state.booked, self.splits)
             elif event.kind == "forward.session":
                 self.rows.append(payload)
             elif event.kind == "forward.order" and payload["state"] == "filled":
@@ -150,7 +150,7 @@ class Approved:
         books, bars = self._own(inputs), inputs.traded
         ends = {int(t): str(day_of(bars.session_of[t])) for t in session_ends(bars).tolist()}
         rows = {str(row["session"]): row for row in self.rows}
-        for t, step in enumerate(books.by_bar(bars, self._rescale(self.state.booked))):
+        for t, step in enumerate(books.by_bar(bars, in_new_shares(self.state.booked, self.splits))):
             row = rows.get(day := ends.get(t, ""))
             if row is None or day < self.first:
                 continue
@@ -180,11 +180,6 @@ class Approved:
         ratio: Callable[[str], float] = lambda symbol: self._ratio(symbol, day)  # noqa: E731
         held = {symbol: shares * ratio(symbol) for symbol, shares in book.positions.items()}
         return replace(book, positions=held, marks={one: mark / ratio(one) for one, mark in book.marks.items()})
-
-    def _rescale(self, fills: Sequence[BrokerFill]) -> list[BrokerFill]:
-        ratios = [self._ratio(one.symbol, minute(one.at)[:10]) for one in fills]
-        both = zip(fills, ratios, strict=True)
-        return [replace(one, quantity=one.quantity * ratio, price=one.price / ratio) for one, ratio in both]
 
     def _ratio(self, symbol: str, session: str) -> float:
         return ratio_since(self.splits, symbol, session)
