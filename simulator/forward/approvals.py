@@ -47,6 +47,8 @@ LEAST_DOLLARS = 1.0
 SIZES = ("quantity", "scale")
 CHANGEABLE = (*SIZES, "limit", "stop", "take_profit")
 """What a person may change in every account, or as ``ACCOUNT.stop`` in one."""
+Ended = dict[tuple[str, str, str, str], dict[str, tuple[int, str]]]
+"""{(run, day, account, symbol): {order: (position of its first event, how it stands)}}."""
 
 
 class StaleError(SimError):
@@ -269,41 +271,30 @@ def read_outcomes(store: Store, trades: Iterable[Approval]) -> dict[str, dict[st
     """Return {id: {account: what came of each of its orders}} of trades that were approved: sent and how it stands, or
     not sent and why. What came after an account was asked anew, where that is among `trades`, is the newer one's."""
     asked = sorted(trades, key=lambda one: one.position)
-    first = min((one.position for one in asked if one.state == "approved"), default=None)
-    if first is None:
-        return {}
-    ended: dict[tuple[str, str, str, str], dict[str, tuple[int, str]]] = {}
-    for stored in store.of_forward(None, ("forward.order",), first):
-        given, day = stored.event.payload, str(stored.event.at)[:10]
-        key = stored.run_id, day, stored.event.account or "", str(given.get("symbol", ""))
-        state, why = str(given["state"]).replace("_", " "), str(given.get("why") or "")
-        told = f"not sent: {why}" if state == "given up" else ", ".join(filter(None, (state, why)))
-        orders = ended.setdefault(key, {})
-        since, _ = orders.get(order := str(given["client_order_id"]), (stored.position, ""))
-        orders[order] = since, told
     came: dict[str, dict[str, list[str]]] = {}
     until: dict[tuple[str, str, str, str], float] = {}
-    for one in reversed(asked):
-        for name in one.sizes:
-            key = one.run, one.decided_at[:10], name, one.symbol
-            if one.state == "approved" and (found := ended.get(key)):
-                told_of = [told for at, told in found.values() if one.position < at < until.get(key, inf)]
-                came.setdefault(one.id, {})[name] = told_of
-            until[key] = one.position
+    with _orders.of(store) as ended:
+        for one in reversed(asked):
+            for name in one.sizes:
+                key = one.run, one.decided_at[:10], name, one.symbol
+                if one.state == "approved" and (found := ended.get(key)):
+                    told_of = [told for at, told in found.values() if one.position < at < until.get(key, inf)]
+                    came.setdefault(one.id, {})[name] = told_of
+                until[key] = one.position
     return came
 
 
-def read_unchecked(store: Store, run: str) -> dict[str, str]:
-    """Return {account: why} of accounts whose broker was not reached at the newest point: nobody knows what waits."""
-    missing: dict[str, tuple[str, str]] = {}
-    for stored in store.of_forward(run, ("forward.point", "forward.intent")):
-        event = stored.event
-        if event.kind == "forward.point":
-            left = event.payload.get("left", ())
-            missing |= {name: (str(event.at), f"not reached at {event.payload['name']}, {event.at}") for name in left}
-        elif event.account in missing and str(event.at) >= missing[event.account][0]:
-            del missing[event.account]
-    return {name: why for name, (_, why) in missing.items()}
+def _take_order(ended: Ended, stored: Stored) -> None:
+    given, day = stored.event.payload, str(stored.event.at)[:10]
+    state, why = str(given["state"]).replace("_", " "), str(given.get("why") or "")
+    told = f"not sent: {why}" if state == "given up" else ", ".join(filter(None, (state, why)))
+    key = stored.run_id, day, stored.event.account or "", str(given.get("symbol", ""))
+    orders = ended.setdefault(key, {})
+    first, _ = orders.get(order := str(given["client_order_id"]), (stored.position, ""))
+    orders[order] = first, told
+
+
+_orders = Kept(("forward.order",), Ended, _take_order)
 
 
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -356,10 +347,7 @@ def answer_together(store: Store, answers: Sequence[Answer]) -> list[Approval | 
 
     Those of one run are one transaction: where one is refused, none of that run is answered.
     """
-    known = {}
-    if not all(one.run for one in answers):
-        asked = store.of_forward(None, ("approval.asked",))
-        known = {str(one.event.payload["id"]): one.run_id for one in asked}
+    known = {} if all(one.run for one in answers) else {one.id: one.run for one in read_approvals(store)}
     runs = [one.run or known.get(one.id, "") for one in answers]
     done: dict[str, Mapping[str, Approval] | SimError] = {}
     for run in dict.fromkeys(runs):

@@ -59,11 +59,9 @@ class Owed:
         return f"{self.by or 'somebody'} asked for it on {self.since[:16].replace('T', ' ')} UTC"
 
 
-def _take(known: dict[str, list[Stored]], stored: Stored) -> None:
-    known.setdefault(stored.run_id, []).append(stored)
-
-
-_events = Kept((KIND, "forward.started"), dict[str, list[Stored]], _take)
+_events = Kept(
+    (KIND, "forward.started"), dict[str, list[Stored]], lambda known, one: known.setdefault(one.run_id, []).append(one)
+)
 
 
 def read_closing(store: Store, run: str, thrown: str | None = None) -> Mapping[str, Any] | None:

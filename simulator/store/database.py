@@ -168,11 +168,13 @@ class Store:
             new = make(before)
             return [*before, *(self._append_forward(db, run_id, new) if new else [])]
 
-    def of_forward(self, run_id: str | None, kinds: Sequence[str] = (), after: int = 0) -> list[Stored]:
+    def of_forward(
+        self, run_id: str | None, kinds: Sequence[str] = (), after: int = 0, most: int | None = None
+    ) -> list[Stored]:
         """Return the events of a forward run (of all by None), oldest first; those of `kinds` alone where some are
-        given, and of positions beyond `after`."""
+        given, and of positions beyond `after`, `most` of them."""
         with self._reading() as db:
-            return [] if db is None else list(_history(db, run_id, FORWARD, kinds, after))
+            return [] if db is None else list(_history(db, run_id, FORWARD, kinds, after, most))
 
     def newest_forward(self, count: int) -> list[Stored]:
         """Return the newest `count` events of all forward runs, oldest first."""
@@ -182,6 +184,12 @@ class Store:
                 return []
             before = db.scalar(of_forward.order_by(events.c.position.desc()).offset(count).limit(1))
             return list(_history(db, None, FORWARD, after=before or 0))
+
+    def at(self, positions: Sequence[int]) -> list[Stored]:
+        """Return the events of forward runs in these positions, oldest first."""
+        with self._reading() as db:
+            query = select(events).where(events.c.digest == FORWARD, events.c.position.in_(positions))
+            return [] if db is None or not positions else list(_read(db, query))
 
     def newest_event(self) -> Stored | None:
         """Return the newest event of all, without its payload; None in an empty store."""
@@ -437,12 +445,12 @@ def _count(db: Connection, table: Table) -> int:
 
 
 def _history(
-    db: Connection, run_id: str | None, digest: str, kinds: Sequence[str] = (), after: int = 0
+    db: Connection, run_id: str | None, digest: str, kinds: Sequence[str] = (), after: int = 0, most: int | None = None
 ) -> Generator[Stored, None, None]:
     """Events of one result (of all by None), oldest first, without those that only count it."""
     of_result = [events.c.digest == digest, events.c.kind.not_in(OF_FOLDERS), events.c.position > after]
     of_result += [events.c.run_id == run_id] if run_id is not None else []
-    return _read(db, select(events).where(*of_result, *([events.c.kind.in_(kinds)] if kinds else [])))
+    return _read(db, select(events).where(*of_result, *([events.c.kind.in_(kinds)] if kinds else [])).limit(most))
 
 
 def _read(db: Connection, query: Select[Any]) -> Generator[Stored, None, None]:

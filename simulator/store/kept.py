@@ -16,6 +16,9 @@ from simulator.store.events import Stored
 
 T = TypeVar("T")
 
+SOME = 2_000
+"""Events that are in memory at once: months of them are read at the first look."""
+
 
 class Kept(Generic[T]):
     """State that events of `kinds` make of all forward tests: begun by `make`, changed by `take` with each."""
@@ -40,10 +43,14 @@ class Kept(Generic[T]):
             return state
         if state is None or last is None or not store.holds(last):
             last, state = None, self._make()
-        new = store.of_forward(None, self._kinds, 0 if last is None else last.position)
         self._known.pop(store, None)  # an event that cannot be read leaves no state that took half of it
-        for one in new:
-            if one.position <= newest.position:  # those that came meanwhile are read the next time
-                self._take(state, one)
+        after = 0 if last is None else last.position
+        while new := store.of_forward(None, self._kinds, after, SOME):
+            for one in new:
+                if one.position <= newest.position:  # those that came meanwhile are read the next time
+                    self._take(state, one)
+            after = new[-1].position
+            if len(new) < SOME or after >= newest.position:
+                break
         self._known[store] = newest, state
         return state

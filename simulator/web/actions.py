@@ -26,7 +26,7 @@ RUN = "web"
 RELEASE = "release kill switch"
 WITHDRAW = "withdraw close-all"
 ACTIONS = ("pause", "resume", "stop", "kill switch", "close-all", "start", RELEASE, WITHDRAW)
-LOGIN_REFUSED = "login refused"
+LOGGED_IN, LOGIN_REFUSED = "logged in", "login refused"
 MOST_TEXT = 300
 MOST = 1e15
 """Of any price or quantity."""

@@ -37,7 +37,7 @@ from simulator.number_format import age, percent, price
 from simulator.printing import printable
 from simulator.report.renderers.html import TEMPLATES, page_filters
 from simulator.store.database import Store
-from simulator.web import actions, metrics, questions, reports, views
+from simulator.web import actions, audit, metrics, questions, reports, views
 from simulator.web.feed import Feed
 from simulator.web.guard import Addresses, Guard
 from simulator.web.sessions import Limiter, Session, Sessions, find_device, make_device
@@ -155,7 +155,7 @@ class Desk:
         if token is None:
             self.limiter.note(address, device)
         person = actions.Person(token.name if token else "?", address)
-        action = "logged in" if token else actions.LOGIN_REFUSED
+        action = actions.LOGGED_IN if token else actions.LOGIN_REFUSED
         with contextlib.suppress(SimError):  # a store that takes nothing keeps nobody from the switches
             await anyio.to_thread.run_sync(self._note, person, action, token.role if token else "")
         if token is None:
@@ -180,13 +180,22 @@ class Desk:
         """Return the page of `template` with what `look` finds; a store that is away is told, not hidden."""
 
         async def show(_request: Request, session: Session) -> Response:
-            try:
-                facts = await anyio.to_thread.run_sync(look, self.workspace, self.store)
-            except SimError as error:
-                return self.render("unreadable.html", 503, session=session, error=str(error))
-            return self.render(template, session=session, **facts)
+            return await self._show(template, session, partial(look, self.workspace, self.store))
 
         return self.page(show)
+
+    async def _show(self, template: str, session: Session, look: Callable[[], dict[str, Any]]) -> Response:
+        try:
+            facts = await anyio.to_thread.run_sync(look)
+        except SimError as error:
+            return self.render("unreadable.html", 503, session=session, error=str(error))
+        return self.render(template, session=session, **facts)
+
+    async def audit(self, request: Request, session: Session) -> Response:
+        """Answer with a page of the audit trail: the newest, or those before the place ``before``."""
+        given = request.query_params.get("before", "")
+        before = int(given) if given.isdecimal() and len(given) < 16 else None
+        return await self._show("audit.html", session, partial(audit.look_at_audit, self.store, before))
 
     async def preview(self, request: Request, _session: Session) -> Response:
         """Answer with what the rules say of a trade as somebody would change it; one line where it cannot be."""
@@ -289,7 +298,7 @@ class Desk:
             Route("/forward/{run}", self.page(self.forward)),
             Route("/forward/{run}/holdings", self.page(self.holdings)),
             Route("/forward/{run}/report.html", self.page(self.forward_report)),
-            Route("/audit", self.shows("audit.html", views.look_at_audit)),
+            Route("/audit", self.page(self.audit)),
             Route("/reports/{path:path}", self.page(self.report)),
             *metrics.routes(self.workspace, self.store, self.limiter if self.known.here else None),
         ]

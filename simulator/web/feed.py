@@ -29,6 +29,8 @@ EVERY_S = 0.1
 LOOPS_S = 1.0
 """Between two looks at heartbeats and switches: a loop that hangs or was killed writes no event."""
 BEAT_S = 5.0
+ALLOWED_S = 0.5
+"""Between two looks at whether a browser's token still stands."""
 SLOW_S = 15.0
 """In which a store has to answer; then browsers are told that nothing is known from it."""
 KEPT = 5000
@@ -63,7 +65,7 @@ class Feed:
             while self.position < 0 and is_allowed():
                 if trouble := self._find_trouble():
                     yield trouble
-                await _wait(self.changed)
+                await _wait(self.changed, is_allowed)
             seen, born, turn = self.position if after is None else after, self.born, self.turn
             yield f"retry: 1000\nid: {seen}\nevent: hello\ndata: {self.position}\n\n".encode()
             while is_allowed():
@@ -75,7 +77,7 @@ class Feed:
                     yield b"event: anew\ndata: \n\n"
                 changed, new, seen = self.changed, self._since(seen), self.position  # what comes while it is sent, too
                 yield new or self._find_trouble() or self._write_beat()
-                await _wait(changed)
+                await _wait(changed, is_allowed)
         finally:
             self.looking -= 1
 
@@ -145,9 +147,12 @@ class Feed:
         self._wake()
 
 
-async def _wait(changed: asyncio.Event) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(changed.wait(), BEAT_S)
+async def _wait(changed: asyncio.Event, is_allowed: Callable[[], bool]) -> None:
+    """Return once something has changed, after BEAT_S seconds, or within ALLOWED_S of `is_allowed` saying no."""
+    until = time.monotonic() + BEAT_S
+    while not changed.is_set() and time.monotonic() < until and is_allowed():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), ALLOWED_S)
 
 
 def _write(stored: Stored) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -10,10 +10,8 @@ from typing import Any
 from simulator.analysis.forward_facts import gather_facts, read_test
 from simulator.config import load_config
 from simulator.errors import SimError, UsageError
-from simulator.forward.approvals import KINDS, read_approvals, read_outcomes
-from simulator.forward.closing import KIND as CLOSING
-from simulator.forward.closing import find_owed, list_closed
-from simulator.forward.closing import read as read_closed
+from simulator.forward.approvals import read_approvals, read_outcomes
+from simulator.forward.closing import find_owed
 from simulator.forward.project import project
 from simulator.forward.review import review
 from simulator.forward.status import find_unchecked, read_status
@@ -25,14 +23,13 @@ from simulator.report.sections.forward import tabulate_alerts
 from simulator.runs.strategies import available
 from simulator.store.database import Store
 from simulator.store.events import Stored
-from simulator.web.actions import LOGIN_REFUSED, RUN
 from simulator.web.feed import describe
 from simulator.web.holdings import Holding, read_book
 from simulator.web.reports import list_reports
 from simulator.web.timeline import read_timeline
 from simulator.workspace import Workspace
 
-NEWEST, MOST_DEEDS = 200, 2_000
+NEWEST = 200
 DECIDED = Decided()
 TOLD = 20
 """Newest answers of which it is told what came of their orders."""
@@ -153,51 +150,4 @@ def look_at_runs(workspace: Workspace, store: Store) -> dict[str, Any]:
         "pages": pages,
         "runs": store.runs()[::-1][:NEWEST],
         "folders": {one.partition("/")[0]: one for one in pages},
-    }
-
-
-def look_at_audit(_workspace: Workspace, store: Store) -> dict[str, Any]:
-    """Return who did what, when, having seen what, the newest first; and logins that were refused, counted by hour:
-    strangers make as many of these as they like, and must push nothing else off the page."""
-    stored, trades = store.of_forward(None, ("web.acted", CLOSING, *KINDS)), read_approvals(store)
-    acted = [one for one in stored if one.event.payload.get("by") or one.event.kind in ("approval.expired", CLOSING)]
-    refused = [one for one in acted if one.event.payload.get("action") == LOGIN_REFUSED]
-    deeds = [one for one in acted if one.event.payload.get("action") != LOGIN_REFUSED]
-    outcomes, symbols = (
-        read_outcomes(store, trades[-TOLD:]),
-        {one.id: f"{one.symbol} in {', '.join(one.sizes)}" for one in trades},
-    )
-    addresses: dict[str, list[str]] = {}
-    for one in refused[::-1]:
-        addresses.setdefault(one.recorded_at[:13], []).append(str(one.event.payload.get("from", "?")))
-    return {
-        "lines": [_line(one, symbols, outcomes) for one in deeds[::-1][:MOST_DEEDS]],
-        "left": len(deeds[:-MOST_DEEDS]),
-        "refused": [(hour, len(them), len({*them})) for hour, them in addresses.items()][:NEWEST],
-    }
-
-
-def _line(
-    stored: Stored, symbols: Mapping[str, str], outcomes: Mapping[str, Mapping[str, Sequence[str]]]
-) -> dict[str, str]:
-    payload = stored.event.payload
-    seen = f"version {payload['seen_version']}, {payload['seen']}" if "seen" in payload else ""
-    if payload.get("price"):
-        seen += f", price {payload['price']:g} of {payload.get('price_at') or 'an unknown instant'}"
-    changed = ", ".join(f"{name} {value:g}" for name, value in payload.get("changes", {}).items())
-    id, done = str(payload.get("id", "")), stored.event.kind == "approval.given"
-    about = [symbols.get(id), *(payload.get(name) for name in ("id", "run", "what", "reason"))]
-    about += [f"{name}: {'; '.join(came)}" for name, came in outcomes.get(id, {}).items() if done]
-    action = str(payload.get("action", stored.event.kind))
-    if stored.event.kind == CLOSING:
-        action = f"close-all {payload['state']}"
-        about += list_closed(read_closed(payload)) if payload["state"] == "done" else []
-    return {
-        "when": stored.recorded_at,
-        "by": str(payload.get("by", "the loop")),
-        "action": action,
-        "about": " · ".join(str(one) for one in about if one),
-        "seen": seen,
-        "changed": changed,
-        "run": "" if stored.run_id == RUN else stored.run_id,
     }

@@ -13,7 +13,7 @@ import pytest
 from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import read_approvals
 from simulator.store.events import Event
-from simulator.web import actions, sessions
+from simulator.web import actions, audit, sessions
 from simulator.web.serve import serve
 from simulator.web.sessions import MOST_OF_TOKEN, Sessions
 from simulator.web.tokens import FILE, add_token, find_token, revoke_token
@@ -348,4 +348,35 @@ def test_refused_logins_push_nothing_off_the_audit_page(site: Site) -> None:
         site.store.append("web", [Event("web.acted", None, None, given)])
     page = ask(site, "GET", "/audit", cookie=ann["cookie"])[2]
     assert "approve: refused" in page
-    assert "250 from 7 addresses" in page
+    hours = [int(one) for one in re.findall(r"(\d+) times since .{8}, from 7 addresses: 203.0.113.0, ", page)]
+    assert sum(hours) == 250, "an hour may have ended in between"
+
+
+def test_the_audit_trail_goes_back_to_its_beginning_and_logins_of_a_token_in_an_hour_are_one_line(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "PAGE", 4)
+    site.store.append("web", [acted(action="pause", run=f"number {n}") for n in range(6)])
+    token = site.token("ann", "approve")
+    for _ in range(3):
+        ann = enter(site, token)
+    site.store.append("web", [acted(action="resume"), acted(by="", action="nobody did it")])
+    pages, path = [], "/audit"
+    while path:
+        page = ask(site, "GET", path, cookie=ann["cookie"])[2]
+        pages.append(re.findall(r"<tr><td>.*?</tr>", page))
+        path = next(iter(re.findall(r'href="(/audit\?before=\d+)"', page)), "")
+    lines = [line for page in pages for line in page]
+    assert [len(page) for page in pages[:-1]] == [4] * (len(pages) - 1)
+    assert "resume" in lines[0]
+    logins = [line for line in lines if "logged in" in line]
+    assert len(logins) in (1, 2), "an hour may have ended in between"
+    assert "times since" in "".join(logins)
+    done = [n for line in lines for n in re.findall(r"number (\d)", line)]
+    assert done == ["5", "4", "3", "2", "1", "0"]
+    assert ask(site, "GET", "/audit?before=x", cookie=ann["cookie"])[0] == 200
+    assert "nothing yet" in ask(site, "GET", "/audit?before=0", cookie=ann["cookie"])[2]
+
+
+def acted(by: str = "bob", **facts: str) -> Event:
+    return Event("web.acted", None, None, {"by": by, "from": "here", **facts})

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from simulator.cli import sim
 from simulator.store.events import Event
-from simulator.web import app
+from simulator.web import app, feed
+from simulator.web.tokens import revoke_token
 from tests.report.conftest import Browser
 from tests.web.conftest import Site
 from tests.web.test_web_pages import LINE, alone, enter, until
@@ -52,6 +53,22 @@ def test_a_login_follows_on_a_few_pages_and_reads_as_many_as_it_likes(site: Site
         site.store.append("run", [Event("forward.paused", None, None, {"why": "x"})])
         status, _, connection = follow(site, ann)
         connection.close()
+
+
+def test_the_stream_of_a_revoked_token_ends_though_nothing_happens(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "BEAT_S", 10_000.0)
+    (ann, bob) = (log_in(site, site.token(name, "read"))["cookie"] for name in ("ann", "bob"))
+    with ExitStack() as opened:
+        (_, revoked, first), (_, other, second) = follow(site, ann), follow(site, bob)
+        for one in (revoked, first, other, second):
+            opened.enter_context(closing(one))
+        while revoked.readline() != b"event: beat\n":
+            pass
+        revoke_token(site.workspace, "ann")
+        while revoked.readline():
+            pass
+        assert other.readline() == b"retry: 1000\n"
+    assert ask(site, "GET", "/events", cookie=ann)[0] == 401
 
 
 @pytest.mark.medium
