@@ -52,6 +52,12 @@ class Step:
     borrow: float = 0.0
     commission: float = 0.0
 
+    def book(self) -> Book:
+        """Return the account with its equity as of now, fills since the last close in it."""
+        book = self.account.book()
+        worth = sum(shares * book.marks[symbol] for symbol, shares in book.positions.items())
+        return replace(book, equity=book.cash + worth)
+
 
 @dataclass(frozen=True)
 class Books:
@@ -85,9 +91,28 @@ class Books:
         `as_of` in shares and marks.
         """
         *_, last = self.by_bar(bars, fills, splits, as_of)
-        book = last.account.book()
-        equity = book.cash + sum(shares * book.marks[symbol] for symbol, shares in book.positions.items())
-        return Book(book.cash, book.positions, book.marks, equity, tuple(open_orders))
+        return replace(last.book(), open_orders=tuple(open_orders))
+
+    def at_each(
+        self, bars: Bars, known: Sequence[tuple[int, Sequence[BrokerFill], date]], splits: Sequence[Split] = ()
+    ) -> Iterator[Book]:
+        """Yield `at` for each of `known`, (bars that have closed, fills, day), oldest first and each with the fills of
+        those before: in one pass over `bars`, but for what came before a fill that was told late."""
+        fills = known[-1][1] if known else ()
+        foreign, times = any(one.symbol not in bars.symbols for one in fills), [one.at for one in fills]
+        steps, t, step = self.by_bar(bars, fills, splits), 0, Step(Account.open(self.cash, {}))
+        for count, so_far, day in known:
+            while t < count:
+                step, t = next(steps), t + 1
+            done = bisect_left(times, int(bars.opens_at[t] if t < len(bars) else bars.closes_at[-1] + 1)) if t else 0
+            if foreign or not count or t != count or list(fills[:done]) != list(so_far[:done]):
+                yield self.at(bars.rows(0, count), so_far, (), splits, day)
+                continue
+            account = replace(step.account, positions={s: replace(one) for s, one in step.account.positions.items()})
+            last, number = int(bars.session_of[count - 1]), day_number(day)
+            ahead = sorted((on, one.symbol, one.ratio) for one in splits if (on := day_number(one.session)) > last)
+            _divide(account, ahead, number)
+            yield self._book_since(account, bars, so_far[done:]).book()
 
     def past(self, bars: Bars, fills: Sequence[BrokerFill], as_of: datetime, splits: Sequence[Split] = ()) -> Past:
         """Return what the account has been through by `as_of`, as a replay over `bars` has it: fills since the last of
@@ -134,11 +159,15 @@ class Books:
             done = upto
         if as_of is not None:
             _divide(account, ahead, day_number(as_of))
-        for fill in fills[done:]:
+        yield self._book_since(account, bars, fills[done:])
+
+    def _book_since(self, account: Account, bars: Bars, fills: Sequence[BrokerFill]) -> Step:
+        """Book what has filled since the last bar."""
+        for fill in fills:
             book_execution(account, fill)
-        charged = self._commission(fills[done:], bars, len(bars))
+        charged = self._commission(fills, bars, len(bars))
         account.cash -= charged
-        yield Step(account, commission=-charged)
+        return Step(account, commission=-charged)
 
     def _book(
         self, account: Account, bars: Bars, t: int, row: list[Bar | None], starts: bool, fills: Sequence[BrokerFill]

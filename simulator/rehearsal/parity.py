@@ -5,9 +5,9 @@
 
 The replay asks no model: a question that was not asked before is a prompt that has changed.
 
-In an account where a person changed trades each later decision is replayed on the book it was recorded with, and its
-fills and books are held against the test's own orders (`rehearsal/approved.py`); what differs from the replay's is
-counted.
+In every account what follows from its own records is worked out again from these (`own_records.py`). In one where a
+person changed trades each later decision is replayed on the book it was recorded with (`approved.py`); by how much its
+fills and books differ from the replay's is counted.
 """
 
 from __future__ import annotations
@@ -30,14 +30,17 @@ from simulator.forward.approvals import fold
 from simulator.forward.books import Split, adjust_for_splits
 from simulator.forward.feed import ASKED, input_digests
 from simulator.forward.registration import FILE, find_folder, read_registration
+from simulator.forward.state import State
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import seats
 from simulator.market.bars import instant
 from simulator.market.calendar import day_of, sessions
 from simulator.market.load import available
 from simulator.market.news import load_news
-from simulator.rehearsal.approved import Approved, find_approved, minute, ratio_since
+from simulator.rehearsal.approved import Approved, find_changed, find_questions
 from simulator.rehearsal.difference import CENT, NOTHING, PARTS, PRICE, ROUNDING, SHARE, Difference, Part
+from simulator.rehearsal.own_records import OwnRecords, find_late, minute, ratio_since
+from simulator.replay.inputs import ReplayInputs
 from simulator.replay.run import Replayed, replay_strategy
 from simulator.runs.accounts import COUNCIL, replay_accounts
 from simulator.runs.forward import as_traded, members_of
@@ -51,6 +54,7 @@ from simulator.store.database import open_store
 from simulator.store.events import Event, Stored
 from simulator.trading.cycle import Intent, TradingRules
 from simulator.trading.model import Decision, Order
+from simulator.trading.orders import Origin
 from simulator.trading.strategy import points_of, seats_of
 from simulator.workspace import Workspace
 
@@ -101,6 +105,25 @@ class Parity:
         }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Asked:
+    """An order, in dollars or in `shares`, which are counted to nine digits on their day: a split multiplies them."""
+
+    kind: str
+    dollars: str
+    shares: float | None
+    prices: str
+
+    def __str__(self) -> str:
+        amount = self.dollars if self.shares is None else f"{self.shares:.9f}".rstrip("0").rstrip(".")
+        return " ".join(filter(None, (self.kind, amount, self.prices)))
+
+    def is_same(self, other: Asked) -> bool:
+        """Return True for the same order; a split by 10,000 leaves `SHARE` of a rounded share at most."""
+        same = (self.kind, self.dollars, self.prices) == (other.kind, other.dollars, other.prices)
+        return same and isclose(self.shares or 0.0, other.shares or 0.0, rel_tol=0.0, abs_tol=SHARE)
+
+
 @dataclass
 class Side:
     """One of the two that are compared: what it says of each part, in shares after all `splits`."""
@@ -128,13 +151,13 @@ class Side:
     def order(self, account: str, at: int, order: Order) -> None:
         ratio = self._ratio(order.symbol, minute(at)[:10])
         shares = None if order.quantity is None else order.quantity * ratio
-        amount = f"${order.notional:.2f}" if shares is None else f"{shares:.9f}".rstrip("0").rstrip(".")
         prices = (
             f"{name} {price / ratio:.4f}"
             for name in ("limit", "stop", "take_profit")
             if (price := getattr(order, name))
         )
-        self.orders[account, minute(at), order.symbol] = " ".join([order.kind, amount, *prices])
+        amount = f"${order.notional:.2f}" if shares is None else ""
+        self.orders[account, minute(at), order.symbol] = Asked(order.kind, amount, shares, " ".join(prices))
 
     def fill(self, account: str, at: int, symbol: str, shares: float, paid: float) -> None:
         """Add a fill; those of a symbol on one side in a session are one."""
@@ -252,9 +275,10 @@ def replay_again(
     splits: Sequence[Split] = (),
     cash: Mapping[str, float] | None = None,
     approved: Mapping[str, Approved] | None = None,
-) -> tuple[dict[str, Replayed], str]:
-    """Return the accounts of a replay of `spec` on the bars in `data`, and why it ended early, empty where it did not.
-    They begin with `cash` by account, or that of config/accounts.yaml; those `approved` decide on books on record.
+) -> tuple[dict[str, Replayed], str, ReplayInputs]:
+    """Return the accounts of a replay of `spec` on the bars in `data`, why it ended early, empty where it did not, and
+    all its inputs. They begin with `cash` by account, or that of config/accounts.yaml; those `approved` decide on books
+    on record.
 
     Rules and rule-based analysts answer anew; what models are asked must have been asked before.
     """
@@ -278,10 +302,10 @@ def replay_again(
             begins = (cash or {}).get(own, config.accounts.cash)
             replayed = replay_strategy(strategy, inputs, rules, begins, None, asking.loop, books=books.get(own))
         except LLMError as error:
-            return {}, error.found
+            return {}, error.found, inputs
     every = replay_accounts(strategy, replayed, rules, config.accounts, cash, books)
     accounts = {one.name: one.replayed for one in every}
-    return accounts or {COUNCIL: replayed}, "" if replayed.stopped is None else replayed.stopped.found
+    return accounts or {COUNCIL: replayed}, "" if replayed.stopped is None else replayed.stopped.found, inputs
 
 
 # ── compared ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -315,8 +339,8 @@ def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
             what, where=str(folder / "data"), mend="parity needs what the test was decided on: restore them"
         )
     cash, splits = cash_of(events), splits_of(events)
-    approved = _approved_of(run, stored, spec, workspace, splits, cash)
-    accounts, stopped = replay_again(spec, last, workspace, folder / "data", splits, cash, approved)
+    records, approved = read_records(run, stored, spec, workspace, folder / "data")
+    accounts, stopped, inputs = replay_again(spec, last, workspace, folder / "data", splits, cash, approved)
     held = {result.decision.as_of for replayed in accounts.values() for result in replayed.results}
     forward, again = read_side(events, last, held, approved), _replayed_side(accounts)
     checked, differences = _changed_inputs(events, folder / "data")
@@ -326,8 +350,8 @@ def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
     for one in chain.from_iterable(_differ(part, getattr(forward, part), getattr(again, part)) for part in PARTS[1:]):
         changed = approved.get(one.where[0])
         (counted if changed is not None and changed.excuses(one) else differences).append(one)
-    for name, replayed in accounts.items():
-        differences += approved[name].find_differences(replayed.inputs) if name in approved else ()
+    for name in accounts or records:
+        differences += records[name].find_differences(inputs) if name in records else ()
     compared = {part: len(getattr(forward, part)) if part != "inputs" else checked for part in PARTS}
     since = min((one.since.isoformat() for one in approved.values()), default=None)
     paid = _slippage(events)
@@ -353,13 +377,20 @@ def _list_changed(folder: Path, spec: RunSpec, workspace: Workspace) -> tuple[st
     )
 
 
-def _approved_of(
-    run: str, stored: Sequence[Stored], spec: RunSpec, workspace: Workspace, splits: Sequence[Split],
-    cash: Mapping[str, float],
-) -> dict[str, Approved]:  # fmt: skip
-    config = override_config(load_config(workspace.config), spec.overrides)
-    rules, trades = TradingRules.from_config(config).execution, fold({}, stored).values()
-    return find_approved(run, [one.event for one in stored], trades, splits, rules, cash, config.accounts.cash)
+def read_records(
+    run: str, stored: Sequence[Stored], spec: RunSpec, workspace: Workspace, data: Path
+) -> tuple[dict[str, OwnRecords], dict[str, Approved]]:
+    """Return the records of each account, and those accounts in which a person changed trades."""
+    config, events = override_config(load_config(workspace.config), spec.overrides), [one.event for one in stored]
+    trades = list(fold({}, stored).values())
+    late = find_late({f"data/{one.name}": one.read_bytes() for one in data.glob("*.csv")}, events)
+    rules, cash, splits = TradingRules.from_config(config), cash_of(events), splits_of(events)
+    records = dict[str, OwnRecords]()
+    for name in sorted({one.account for one in events if one.account}):
+        began, asked = cash.get(name, config.accounts.cash), find_questions(trades, name)
+        records[name] = OwnRecords(name, rules, began, splits, State(Origin(run, name)), asked, late)
+        records[name].read(events)
+    return records, {name: Approved(at, records[name]) for name, at in find_changed(trades).items() if name in records}
 
 
 def _changed_inputs(events: Sequence[Event], data: Path) -> tuple[int, list[Difference]]:
@@ -376,6 +407,7 @@ def _differ(part: Part, forward: Facts, again: Facts) -> Iterator[Difference]:
     for where in sorted({*forward, *again}, key=lambda one: (one[1], *map(str, one))):
         mine, theirs = forward.get(where), again.get(where)
         if not _same(part, mine, theirs):
+            mine, theirs = (str(one) if isinstance(one, Asked) else one for one in (mine, theirs))
             yield Difference(part, tuple(map(str, where)), mine, theirs)
 
 
@@ -383,6 +415,8 @@ def _same(part: Part, mine: Any, theirs: Any) -> bool:
     if part == "decisions" and isinstance(mine, float) and isinstance(theirs, float):
         # A weight of what is held follows from sums of fills; a profit is a small difference of such sums.
         return isclose(mine, theirs, rel_tol=ROUNDING, abs_tol=NOTHING)
+    if isinstance(mine, Asked) and isinstance(theirs, Asked):
+        return mine.is_same(theirs)
     if mine is None or theirs is None or part not in ("fills", "books"):
         return bool(mine == theirs)
     if part == "books":

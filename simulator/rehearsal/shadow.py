@@ -56,7 +56,7 @@ def decided_days(workspace: Workspace, run: str, folder: Path, record: ForwardRe
     if not list_changed(answers.values()):
         return {}
     spec, last = spec_of(events)
-    accounts, _ = replay_again(spec, last, workspace, folder / "data", splits_of(events), cash_of(events))
+    accounts, _, _ = replay_again(spec, last, workspace, folder / "data", splits_of(events), cash_of(events))
     days = {name: [day for day in record.days if day.account == name] for name in record.accounts}
     return {
         name: list(_as_decided(own, accounts[name])) if name in accounts else []  # no decision could be made again

@@ -100,6 +100,30 @@ def test_over_a_split_books_keep_their_worth() -> None:
     assert books.past(raw, sold, as_of, split).splits == {"A": 7.0}
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([1, 3]), st.data())
+def test_books_at_each_decision_in_one_pass_are_those_of_each_alone(
+    seed: int, per_day: int, data: st.DataObject
+) -> None:
+    bars, symbols = _bars(seed, per_day), ["A", "B", *(["XYZ"] if seed % 5 == 0 else [])]
+    books = Books(100_000.0, {"A": 100.0, "B": 90.0}, replace(RULES, commission_bps=5.0))
+    split = [Split("A", date(2024, 6, 5), 7.0)]
+    told, known = list[BrokerFill](), list[tuple[int, list[BrokerFill], date]]()
+    for n in range(8):
+        after = data.draw(st.integers(0, len(bars)))
+        at = int(bars.opens_at[after]) if after < len(bars) else int(bars.closes_at[-1]) + 1
+        shares = float(data.draw(st.integers(1, 50)))
+        told.append(BrokerFill(str(n), str(n // 2), data.draw(st.sampled_from(symbols)), at, shares, 100.0))
+    for count in sorted(data.draw(st.lists(st.integers(0, len(bars)), min_size=4, max_size=4))):
+        so_far = told[: data.draw(st.integers(len(known[-1][1]) if known else 0, len(told)))]
+        day = date.fromordinal(719_163 + int(bars.session_of[min(count, len(bars) - 1)]))
+        known.append((count, sorted(so_far, key=lambda one: (one.at, one.id)), day))
+    for (count, fills, day), book in zip(known, books.at_each(bars, known, split), strict=True):
+        alone = books.at(bars.rows(0, count), fills, (), split, day)
+        assert (book.cash, book.equity) == pytest.approx((alone.cash, alone.equity), rel=1e-12)
+        assert (book.positions, book.marks) == (alone.positions, alone.marks)
+
+
 def test_fills_of_symbols_that_are_not_traded_are_in_the_books() -> None:
     bars = _bars(2)
     foreign = [BrokerFill("1", "", "XYZ", int(bars.opens_at[1]), 10.0, 20.0)]
