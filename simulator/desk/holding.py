@@ -45,6 +45,8 @@ def keep(state: DeskState, held: Mapping[str, HeldRecord], plans: Sequence[PlanR
         trip = next((one for one in state.trips if one.symbol == symbol and one.exit_at is None), None)
         if symbol not in held:
             plan = next((one for one in plans if one["symbol"] == symbol), None)
+            if plan is not None and trip is None:
+                continue  # what was paid is known when its bar has closed; till then it has the exits it was sent with
             kept[symbol] = protect(state, symbol, shares, trip, plan)
             targets.append(as_target(state, symbol, kept[symbol]))
             moves.append(f"{symbol} entered at {kept[symbol]['entry']:.2f}, stop {kept[symbol]['stop']:.2f}")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any, Literal
 
@@ -227,7 +227,7 @@ class DeskPoint:
         now, words = snapshot.as_of, opinion or Words()
         before = in_new_shares(workflow_of(journal, now), book)
         workflow = before.at(now)
-        state, kept = self._keep(snapshot, book, workflow)
+        state, kept = self._keep(snapshot, book, journal)
         workflow = workflow.learn(held=dict(kept.held))
         given_up, vetoes = withdraw(state, before, self.point == REVIEW)
         if given_up and before.day == workflow.day:
@@ -245,8 +245,10 @@ class DeskPoint:
         moves = {"moves": [*kept.moves]} if kept.moves else {}
         return Decision(now, targets, {**record, **done.record, **more, **rows, **moves})
 
-    def _keep(self, snapshot: Snapshot, book: Book, workflow: Workflow) -> tuple[DeskState, Kept]:
-        held, plans = workflow.context.get("held", {}), workflow.context.get("plans", ())
+    def _keep(self, snapshot: Snapshot, book: Book, journal: Sequence[Decision]) -> tuple[DeskState, Kept]:
+        held = in_new_shares(workflow_of(journal, snapshot.as_of), book).context.get("held", {})
+        new = any(shares > 0.0 and symbol not in held for symbol, shares in book.positions.items())
+        plans = plans_of(journal, book) if new else []
         sells = self.point not in (PRE_MARKET, OPEN, WEEK)
         kept = keep(self.desk.state(snapshot, book, held), held, plans, sells)
         return self.desk.state(snapshot, book, kept.held), kept
@@ -402,7 +404,7 @@ class AskingPoint(DeskPoint):
         if agents is None or workflow.state == "ERROR" or self.point not in (PRE_MARKET, REVIEW, WEEK):
             return opinion
         words = opinion or Words()
-        state, _ = self._keep(snapshot, book, workflow)
+        state, _ = self._keep(snapshot, book, journal)
         if self.point == PRE_MARKET:
             plans, _ = self.plan(state, words)
             said = {
@@ -433,6 +435,20 @@ def workflow_of(journal: Sequence[Decision], now: datetime) -> Workflow:
     return Workflow(now.astimezone(NEW_YORK).date()) if written is None else Workflow.from_record(written)
 
 
+def plans_of(journal: Sequence[Decision], book: Book) -> list[PlanRecord]:
+    """Return the newest plan of each symbol of the last day on record, or the one before: a fill may be seen when its
+    day is over, or come late, and has the stop of its plan all the same."""
+    plans, days = dict[str, PlanRecord](), set[date]()
+    for one in reversed(journal):
+        workflow = in_new_shares(workflow_of([one], one.as_of), book)
+        days.add(workflow.day)
+        if len(days) > 2:
+            break
+        for plan in workflow.context.get("plans", ()):
+            plans.setdefault(plan["symbol"], plan)
+    return [*plans.values()]
+
+
 def enter(workflow: Workflow, event: Event, now: datetime) -> Workflow:
     """Return the workflow after `event`; where its state has no such edge an ERROR is on record, left by itself while
     it may be."""
@@ -446,10 +462,10 @@ def enter(workflow: Workflow, event: Event, now: datetime) -> Workflow:
 def withdraw(state: DeskState, workflow: Workflow, day_is_over: bool) -> tuple[Mapping[str, Target], list[VetoRecord]]:
     """Return {symbol: target that gives its waiting entry up}, and the vetoes behind it.
 
-    `workflow` is that of the last decision. An entry waits at its limit for its session alone, and no longer than every
-    rule allows one: what forbids a new one takes back those that have not filled.
+    `workflow` is that of the last decision. An entry waits, at its limit or for a price at all, for its session alone,
+    and no longer than every rule allows one: what forbids a new one takes back those that have not filled.
     """
-    plans = {plan["symbol"]: plan for plan in workflow.context.get("plans", ()) if plan["limit"] is not None}
+    plans = {plan["symbol"]: plan for plan in workflow.context.get("plans", ())}
     since = [trip.symbol for trip in state.trips if session_of(trip.entry_at) >= workflow.day]
     filled = {*state.held, *since}
     given_up: dict[str, Target] = {}

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from simulator.desk.formulas import read_technicals
-from simulator.desk.holding import keep, protect
-from simulator.desk.records import HeldRecord
+from simulator.desk.holding import Kept, keep, protect
+from simulator.desk.records import HeldRecord, PlanRecord
 from simulator.desk.screening import at_price, propose
 from simulator.desk.state import DeskState
 from simulator.market.bars import Bars, moment
@@ -88,6 +88,15 @@ def test_a_new_position_is_protected_from_what_was_paid_never_wider_than_three_p
     kept = keep(state_at(101.0), {}, (), sells=False)
     assert kept.held["A"] == {**held(), "targets": [104.5, 107.5]}
     assert keep(state_at(101.0, shares=0.0), {"A": held()}, (), sells=True).held == {}
+
+
+def test_what_has_filled_in_a_bar_that_goes_on_keeps_the_exits_it_was_sent_with() -> None:
+    """What was paid is known with the bar; the newest close is another price."""
+    plan: PlanRecord = {"symbol": "A", "shares": 10, "entry": 100.0, "limit": None, "stop": 97.0, "atr": 2.0,
+                        "targets": [104.5, 107.5], "support": None, "lows": [], "binding": "position"}  # fmt: skip
+    filled = replace(state_at(99.0), trips=())
+    assert keep(filled, {}, [plan], sells=True) == Kept({}, (), ())
+    assert keep(filled, {}, (), sells=False).held["A"]["entry"] == 99.0, "nobody sent it: it is protected at once"
 
 
 def test_an_entry_that_waits_at_a_support_is_protected_at_the_next_one_below(bars: Bars) -> None:

@@ -1,4 +1,4 @@
-"""Entries that wait at their limit: for their session alone, and no longer than the rules allow an entry."""
+"""Entries that wait, at their limit or for a price: for their session alone, and no longer than the rules allow one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ DAY = date(2024, 3, 12)
 
 @pytest.fixture(scope="module")
 def flat(desk: SimpleNamespace) -> DeskState:
-    """At 11:00 of an account that began the day with what it has."""
-    state: DeskState = desk.state(desk.at(str(DAY), "11:00"), desk.bars())
+    """At 11:00 of an account that began the day with what it has; BBB was bought at the market."""
+    state: DeskState = desk.state(desk.at(str(DAY), "11:00"), desk.bars(), {"BBB": 10.0})
     return replace(state, began=100_000.0)
 
 
@@ -66,7 +66,13 @@ def test_a_rule_that_forbids_entries_takes_back_the_one_that_waits(
 
 
 def test_what_has_filled_is_not_taken_back(desk: SimpleNamespace, flat: DeskState) -> None:
-    held = replace(desk.state(flat.snapshot.as_of, flat.snapshot.bars, {"AAA": 150.0}), entries_today=3)
+    held = replace(desk.state(flat.snapshot.as_of, flat.snapshot.bars, {"AAA": 150.0, "BBB": 10.0}), entries_today=3)
     assert withdraw(held, WAITING, day_is_over=True) == ({}, [])
     left_again = replace(flat, trips=[desk.trip("AAA", "2024-03-12", "2024-03-12", -1.0)])
     assert withdraw(left_again, WAITING, day_is_over=False) == ({}, [])
+
+
+def test_an_entry_at_the_market_that_found_no_price_ends_with_its_session_too(flat: DeskState) -> None:
+    without = replace(flat, book=replace(flat.book, positions={}))
+    assert [*withdraw(without, WAITING, day_is_over=False)[0]] == []
+    assert [*withdraw(without, WAITING, day_is_over=True)[0]] == ["AAA", "BBB"]
