@@ -264,7 +264,8 @@ def list_passed(now: datetime, first: date, loaded: Loaded, config: Config) -> s
     passed = [one for one in points_of(loaded.strategy, config.schedule) if one.at <= at.time()]
     if not passed or not len(sessions(at.date(), at.date())):
         return ""
-    named = ", ".join(f"{one.name} {one.at:%H:%M}" for one in sorted(passed, key=lambda one: one.at))
+    at_times = sorted((one.at, one.name.removesuffix(f" {one.at:%H:%M}")) for one in passed)
+    named = ", ".join(f"{name} {time:%H:%M}" for time, name in at_times)
     return f"  too late for {at:%Y-%m-%d} ({named}): the first session is {first}"
 
 
