@@ -148,6 +148,39 @@ def test_each_account_keeps_what_is_typed_for_it_and_one_size_for_all_is_that_of
     assert {name: one.quantity for name, one in trades(site)["QQQ"].sizes.items()} == {"COUNCIL": 5.0, "GEMINI": 3.0}
 
 
+def test_what_is_no_number_is_told_with_its_field_and_approves_nothing(site: Site, alone: Browser) -> None:
+    site.ask("SPY", "QQQ", room=True, accounts=("COUNCIL", "GEMINI"))
+    site.beat(101.0)
+    enter(alone, site)
+    spy = "[data-id$=spy] "
+    select = f"document.querySelector('{spy}[name=account]')"
+    choose = "{0}.value = '{1}'; {0}.dispatchEvent(new Event('input', {{bubbles: true}}))"
+    alone.run(choose.format(select, "GEMINI"))
+    type_in(alone, f"{spy}[name='GEMINI.quantity']", "1e")
+    alone.run(choose.format(select, ""))
+    assert "GEMINI: changed" in alone.run(f"{select}.innerText")
+    type_in(alone, f"{spy}[name=limit]", "98")
+    until(alone, "document.getElementById('rules-' + document.querySelector('[data-id$=spy]').dataset.id).innerText"
+          ".includes('what is typed is no number')")  # fmt: skip
+    click(alone, f"{spy}button[value=modify]")
+    until(alone, f"{SAID} === 'SPY in GEMINI, Shares: what is typed is no number'")
+    assert alone.run("document.activeElement.name") == "GEMINI.quantity", "it is shown, and the next key goes there"
+    click(alone, f"{spy}[name=together]")
+    for button in ("approve", "modify"):
+        alone.run("document.getElementById('said').textContent = ''")
+        click(alone, f"[data-together] button[value={button}]")
+        until(alone, f"{SAID} === 'SPY in GEMINI, Shares: what is typed is no number'")
+    assert trades(site)["SPY"].state == "waiting"
+    alone.run(f"document.querySelector(`{spy}[name='GEMINI.quantity']`).value = ''")
+    type_in(alone, "[data-together] [name=scale]", "-")
+    click(alone, "[data-together] button[value=modify]")
+    until(alone, f"{SAID} === 'Size of each in every account, times: what is typed is no number'")
+    alone.run("document.querySelector('[data-together] [name=scale]').value = ''")
+    click(alone, f"{spy}button[value=modify]")
+    until(alone, f"{SAID} === 'SPY is approved'")
+    assert {(one.quantity, one.limit) for one in trades(site)["SPY"].sizes.values()} == {(10.0, 98.0)}
+
+
 def test_one_size_for_all_that_are_selected_stands_in_each_and_is_approved_with_what_else_is_changed(
     site: Site, alone: Browser
 ) -> None:

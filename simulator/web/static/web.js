@@ -36,7 +36,7 @@ function hearBeats(ages) {
 
 // What somebody is typing is not taken from under their hands.
 const isBusy = () => [...document.querySelectorAll("main input:not([type=hidden])")].some(
-  (one) => one.type === "checkbox" ? one.checked : one.value !== (one.dataset.first ?? "")) || document.activeElement?.matches("main input, main button, main select") || document.querySelector("main button:hover");
+  (one) => one.type === "checkbox" ? one.checked : one.validity.badInput || one.value !== (one.dataset.first ?? "")) || document.activeElement?.matches("main input, main button, main select") || document.querySelector("main button:hover");
 
 // What was typed about a trade that did not change goes on standing there.
 const keyOf = (one) => { const card = one.closest("[data-id]"); return card && `${card.dataset.id} ${card.dataset.version} ${one.name}`; };
@@ -48,12 +48,14 @@ const put = (kept) => fields().forEach((one) => {
   if (one.type === "checkbox") one.checked = value; else one.value = value;
 });
 
+// A field of numbers that cannot be read has no value, and something stands in it.
+const isTyped = (one) => one.value !== "" || one.validity.badInput;
 // Fields of the account that is chosen; those of the others keep what is typed, and their names say that there is some.
 function choose() {
   for (const select of document.querySelectorAll("[data-answer] [name=account]")) {
     const option = new Map([...select.options].map((one) => [one.value, one]));
     for (const group of select.form.querySelectorAll("[data-in]")) {
-      const one = option.get(group.dataset.in), typed = [...group.querySelectorAll("input")].some((field) => field.value !== "");
+      const one = option.get(group.dataset.in), typed = [...group.querySelectorAll("input")].some(isTyped);
       group.hidden = group.dataset.in !== select.value;
       one.textContent = one.dataset.name + (typed ? ": changed" : "");
     }
@@ -96,9 +98,20 @@ async function read(from = location.pathname) {
 }
 
 // Prices go on under what somebody types, and so does what the rules say of it.
-const changesOf = (form) => Object.fromEntries([...form.querySelectorAll("[type=number]")]
-  .filter((one) => one.value !== "").map((one) => [one.name, Number(one.value)]));
-const isChanged = (form) => Boolean(form) && Object.keys(changesOf(form)).length > 0;
+const numbersOf = (form) => [...form.querySelectorAll("[type=number]")].filter(isTyped);
+const changesOf = (form) => Object.fromEntries(numbersOf(form).filter((one) => one.value !== "").map((one) => [one.name, Number(one.value)]));
+const isChanged = (form) => Boolean(form) && numbersOf(form).length > 0;
+const findOdd = (forms) => forms.flatMap(numbersOf).find((one) => one.validity.badInput);
+function sayOdd(one) {
+  const of = one.closest("[data-id]")?.querySelector("h2").firstChild.textContent.trim(), group = one.closest("[data-in]");
+  const where = [of, group?.dataset.in && group.getAttribute("aria-label")].filter(Boolean).join(" ");
+  return `${where && `${where}, `}${one.closest("label").textContent.trim()}: what is typed is no number`;
+}
+function showField(one) {
+  const select = one.form.elements.account;
+  if (select) { select.value = one.closest("[data-in]").dataset.in; choose(); }
+  one.focus();
+}
 function freshen(root, chosen) {
   for (const one of root?.querySelectorAll("[data-fresh]") ?? []) {
     const old = document.getElementById(one.id);
@@ -108,13 +121,17 @@ function freshen(root, chosen) {
   }
 }
 async function preview(form) {
-  const {id, version} = form.closest("[data-id]").dataset, changes = changesOf(form);
+  const {id, version} = form.closest("[data-id]").dataset, changes = changesOf(form), odd = findOdd([form]);
+  if (odd) return refuse(id, sayOdd(odd));
   let answer, text;
   try { answer = await fetch(`/approvals/preview?${new URLSearchParams({id, version, ...changes})}`); text = await answer.text(); } catch { return lose(); }
   if (JSON.stringify(changes) !== JSON.stringify(changesOf(form))) return; // more was typed meanwhile
   if (answer.ok) return freshen(new DOMParser().parseFromString(text, "text/html"), () => true);
+  refuse(id, text.trim());
+}
+function refuse(id, why) {
   const refused = document.createElement("span");
-  refused.className = "bad"; refused.textContent = `As changed it is refused: ${text.trim()}`;
+  refused.className = "bad"; refused.textContent = `As changed it is refused: ${why}`;
   document.getElementById(`rules-${id}`)?.replaceChildren(refused);
 }
 async function freshenAll() {
@@ -255,7 +272,7 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   const buttons = form.querySelectorAll("button");
   buttons.forEach((one) => { one.disabled = true; });
-  let done;
+  let done, odd;
   if (form.matches("[data-question]")) {
     const {most, ...given} = Object.fromEntries(new FormData(form));
     said.textContent = action === "ask" ? "the council is asked: this takes as long as a meeting" : "";
@@ -266,7 +283,9 @@ document.addEventListener("submit", async (event) => {
     done = await send("/act", {...given, action, ...(given.sessions && {sessions: Number(given.sessions)})});
   } else {
     const chosen = form.matches("[data-answer]") ? [form] : chosenForms();
-    if (action === "approve" && chosen.some(isChanged)) done = {failed: "a change is typed: approve as changed, or clear it"};
+    odd = action === "reject" ? undefined : findOdd([...new Set([form, ...chosen])]);
+    if (odd) done = {failed: sayOdd(odd)};
+    else if (action === "approve" && chosen.some(isChanged)) done = {failed: "a change is typed: approve as changed, or clear it"};
     else if (action === "modify" && !form.matches("[data-answer]") && !chosen.some(isChanged)) done = {failed: "no change is typed in what is selected"};
     else done = chosen.length ? await send("/approvals", {answers: chosen.map((one) => answerOf(one, action === "modify" && chosen.length > 1 && !isChanged(one) ? "approve" : action, reason(form)))})
       : {failed: "select at least one trade"};
@@ -278,6 +297,7 @@ document.addEventListener("submit", async (event) => {
     if (!form.matches("[data-answer]")) form.reset();
     await refresh(true);
     document.getElementById("content").focus();
-  } else event.submitter?.focus(); // it was disabled meanwhile, and lost it
+  } else if (odd) showField(odd);
+  else event.submitter?.focus(); // it was disabled meanwhile, and lost it
   said.textContent = done.failed ?? done.text ?? results.map((one) => one.text).join("\n");
 });
