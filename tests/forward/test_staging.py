@@ -21,13 +21,16 @@ from simulator.forward.review import review
 from simulator.forward.session import Session
 from simulator.forward.settings import Forward
 from simulator.forward.staging import Staging
+from simulator.forward.state import State
 from simulator.forward.switches import STOP, read_heartbeats, reset, throw
 from simulator.forward.watch import StoppedError
 from simulator.rehearsal.answers import answer_by_script, parse_answers
-from simulator.rehearsal.approved import find_approved
+from simulator.rehearsal.approved import find_questions
 from simulator.rehearsal.difference import Difference
+from simulator.rehearsal.own_records import OwnRecords
 from simulator.store.events import Event
 from simulator.trading.model import Target
+from simulator.trading.orders import Origin
 
 from .conftest import Market, trading
 from .sessions import RUN, TUESDAY, WEDNESDAY, Plan, Test
@@ -284,9 +287,10 @@ def _differing_orders(test: Test, more: float) -> Iterator[Difference]:
     for one in stored:
         for order in one.event.payload["orders"] if one.event.payload.get("revision") else ():
             order["quantity"] += more
-    trades, rules = fold({}, stored).values(), test.sessions[-1].rules.execution
-    found = find_approved(RUN, [one.event for one in stored], trades, (), rules, {}, 100_000.0)
-    return found["COUNCIL"]._check_orders()
+    asked, state = find_questions(fold({}, stored).values(), "COUNCIL"), State(Origin(RUN, "COUNCIL"))
+    own = OwnRecords("COUNCIL", test.sessions[-1].rules, 100_000.0, (), state, asked)
+    own.read(one.event for one in stored)
+    return own._check_orders()
 
 
 def once_it_holds(symbol: str, session: Session, do: Callable[[], None]) -> None:
