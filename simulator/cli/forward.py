@@ -318,7 +318,7 @@ def close_all(ctx: click.Context, run: str | None, is_withdrawn: bool, url: str 
     start all the same, first of all, unless --withdraw takes it back.
     """
     from simulator.cli.person import name_person
-    from simulator.forward.closing import withdraw
+    from simulator.forward.closing import FILL_LATER, list_closed, withdraw
     from simulator.runs.forward_accounts import close_all as close
     from simulator.runs.forward_accounts import find_registration
     from simulator.store.database import open_store
@@ -333,17 +333,17 @@ def close_all(ctx: click.Context, run: str | None, is_withdrawn: bool, url: str 
     closings = close(registration, ctx.obj, _have_typed, url, name_person(ctx.obj))
 
     def show() -> None:
-        for name, (ordered, failed) in closings.items():
-            say(f"{name}: {', '.join(ordered) + ' ordered to close' if ordered else 'nothing to close'}")
-            for symbol, why in failed.items():
-                say(f"{name}: {symbol or 'not reached'}: {why}")
-        if any(ordered for ordered, _ in closings.values()):
-            say("outside of a session these fill at the next open; the exits of the positions are withdrawn until then")
+        for line in list_closed(closings):
+            say(line)
+        if any(one.ordered for one in closings.values()):
+            say(FILL_LATER)
         say("the kill switch is thrown; `rm forward.stop` lets loops start again")
 
-    accounts = {name: {"closing": ordered, "failed": failed} for name, (ordered, failed) in closings.items()}
+    accounts = {
+        name: {"closing": one.ordered, "failed": one.failed, "closed": one.closed} for name, one in closings.items()
+    }
     print_result({"run": registration.id, "accounts": accounts}, as_json, lambda _: show())
-    ctx.exit(5 if any(failed for _, failed in closings.values()) else 0)
+    ctx.exit(5 if any(one.failed for one in closings.values()) else 0)
 
 
 @forward.command(short_help="Hold the books against what the broker has.")

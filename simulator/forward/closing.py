@@ -1,19 +1,23 @@
 """Close of every position of a test, asked for from outside and carried out by its loop, which has the keys.
 
     a person ──► forward.closing: asked ──► kill switch ──► the loop stands down ──► closes ──► forward.closing: done
+                                                              │                        └── orders that wait: ordered
                                                               └── killed before: its next start closes, first of all,
                                                                   unless a person withdraws it
 
-A request stays owed until it is carried out or expressly withdrawn, whatever becomes of the kill switch it came with:
-no loop of its test starts before, and one that was starting meanwhile stands down at its first look. The orders of one
-closing have the ids of one closing, whoever sends them: repeated, what is left is closed.
+A request stays owed until every position is gone, for an order that waits may end unfilled, or until it is expressly
+withdrawn, whatever becomes of the kill switch it came with: no loop of its test starts before, and one that was
+starting meanwhile stands down at its first look. The orders of one closing have the ids of one closing, whoever sends
+them: repeated, what is left is closed.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from simulator.errors import BrokerError, UsageError
 from simulator.forward.accounts import Closing, close_all_positions
@@ -26,8 +30,25 @@ from simulator.workspace import Workspace
 
 KIND = "forward.closing"
 
-Closed = Mapping[str, tuple[list[str], dict[str, str]]]
-"""{account: (symbols ordered to close, {symbol: why one was not})}; the symbol is empty where it was not reached."""
+LOOKS, PAUSE_S = 6, 0.5
+"""At positions that are ordered to close in an open market, and seconds between two."""
+FILL_LATER = (
+    "outside of a session these fill at the next open; the exits of the positions are withdrawn until then, and the "
+    "close-all is owed until they have filled"
+)
+
+
+class Closed(NamedTuple):
+    """Outcome of a closing in an account: symbols ordered to close and not known to have filled, {symbol: why one was
+    not ordered}, with an empty symbol where the account was not reached, and symbols that are closed."""
+
+    ordered: list[str]
+    failed: dict[str, str]
+    closed: list[str]
+
+
+Closings = Mapping[str, Closed]
+"""{account: what came of it}"""
 
 
 def ask_to_close(store: Store, run: str, by: str, thrown: str) -> None:
@@ -54,9 +75,12 @@ class Owed:
     since: str
     by: str
     thrown: str
+    ordered: tuple[str, ...] = ()
+    """A line for each account in which an order was sent that is not known to have filled."""
 
     def __str__(self) -> str:
-        return f"{self.by or 'somebody'} asked for it on {self.since[:16].replace('T', ' ')} UTC"
+        asked = f"{self.by or 'somebody'} asked for it on {self.since[:16].replace('T', ' ')} UTC"
+        return "; ".join((asked, *(f"{one}, not known to have filled" for one in self.ordered)))
 
 
 _events = Kept(
@@ -83,7 +107,10 @@ def _fold(stored: Sequence[Stored], thrown: str | None = None) -> tuple[Mapping[
             newest = given
             if given["state"] == "asked":
                 owed = Owed(one.recorded_at, str(given.get("by", "")), str(given["thrown"]))
-    return newest, owed if is_owed(newest) else None
+    if newest is None or owed is None or not is_owed(newest):
+        return newest, None
+    waiting = {name: one for name, one in read(newest).items() if one.ordered}
+    return newest, replace(owed, ordered=tuple(list_closed(waiting)))
 
 
 def _is_repeated(closing: Mapping[str, Any], newest: Mapping[str, Any] | None) -> bool:
@@ -101,41 +128,66 @@ def find_owed(store: Store) -> dict[str, Owed]:
 
 
 def is_owed(closing: Mapping[str, Any] | None) -> bool:
-    """Return True for a closing that is asked for and not done, or not in every position."""
+    """Return True for a closing that is asked for and not done, or not in every position. Of records that earlier
+    versions made, ``done`` meant ordered."""
     if closing is None or closing["state"] != "done":
-        return closing is not None and closing["state"] == "asked"
-    return any(failed for _, failed in read(closing).values())
+        return closing is not None and closing["state"] != "withdrawn"
+    return any(one.failed for one in read(closing).values())
 
 
-def read(closing: Mapping[str, Any]) -> Closed:
-    """Return what came of a closing that is done."""
-    return {name: (list(one["ordered"]), dict(one["failed"])) for name, one in closing["accounts"].items()}
+def read(closing: Mapping[str, Any]) -> Closings:
+    """Return what came of a closing, nothing of one that is only asked for."""
+    return {
+        name: Closed(list(one["ordered"]), dict(one["failed"]), list(one.get("closed", ())))
+        for name, one in closing.get("accounts", {}).items()
+    }
 
 
-def list_closed(closed: Closed) -> list[str]:
+def list_closed(closings: Closings) -> list[str]:
     """Return a line an account, and one for each position that could not be closed."""
     lines = []
-    for name, (ordered, failed) in closed.items():
-        lines.append(f"{name}: {', '.join(ordered) or 'nothing to close'}")
-        lines += [f"{name} {symbol}: {why}" for symbol, why in failed.items()]
+    for name, (ordered, failed, closed) in closings.items():
+        came = [
+            f"{', '.join(them)} {word}" for them, word in ((closed, "closed"), (ordered, "ordered to close")) if them
+        ]
+        lines.append(f"{name}: {', '.join(came) or 'nothing to close'}")
+        lines += [f"{name}: {symbol or 'not reached'}: {why}" for symbol, why in failed.items()]
     return lines
 
 
-def record_closed(store: Store, run: str, thrown: str, closed: Closed) -> None:
+def record_closed(store: Store, run: str, thrown: str, closings: Closings) -> None:
     """Put on record what came of a closing."""
-    rows = {name: {"ordered": ordered, "failed": failed} for name, (ordered, failed) in closed.items()}
-    store.append(run, [Event("forward.closing", None, None, {"state": "done", "thrown": thrown, "accounts": rows})])
+    rows = {name: one._asdict() for name, one in closings.items()}
+    state = "ordered" if any(one.ordered for one in closings.values()) else "done"
+    store.append(run, [Event("forward.closing", None, None, {"state": state, "thrown": thrown, "accounts": rows})])
 
 
-async def close_now(accounts: Mapping[str, AlpacaAccount], run: str, thrown: str) -> Closed:
-    """Cancel our orders and order the close of every position."""
+async def close_now(accounts: Mapping[str, AlpacaAccount], run: str, thrown: str) -> Closings:
+    """Cancel our orders and order the close of every position; in an open market it is waited for a moment until they
+    have filled."""
     done = await close_all_positions(accounts, f"{run} {thrown}")
-    return {
-        name: ([one.symbol for one in it.orders], {symbol: str(error) for symbol, error in it.failed.items()})
-        if isinstance(it, Closing)
-        else ([], {"": str(it)})
-        for name, it in done.items()
-    }
+
+    async def look(name: str) -> Closed:
+        found = done[name]
+        if not isinstance(found, Closing):
+            return Closed([], {"": str(found)}, [])
+        ordered, failed = [one.symbol for one in found.orders], {one: str(why) for one, why in found.failed.items()}
+        left = await _find_left(accounts[name], ordered)
+        return Closed([one for one in ordered if one in left], failed, [one for one in ordered if one not in left])
+
+    return dict(zip(done, await asyncio.gather(*map(look, done)), strict=True))
+
+
+async def _find_left(account: AlpacaAccount, ordered: Sequence[str]) -> set[str]:
+    """Return the symbols whose order to close is not known to have filled."""
+    left = set(ordered)
+    with suppress(BrokerError):
+        for _ in range(LOOKS if left else 0):
+            left &= (await account.positions()).keys()
+            if not left or not (await account.clock()).is_open:
+                break
+            await asyncio.sleep(PAUSE_S)
+    return left
 
 
 async def close_if_owed(accounts: Mapping[str, AlpacaAccount], store: Store, run: str) -> None:
@@ -145,9 +197,10 @@ async def close_if_owed(accounts: Mapping[str, AlpacaAccount], store: Store, run
         await close_owed(accounts, store, run, owed.thrown)
 
 
-async def close_owed(accounts: Mapping[str, AlpacaAccount], store: Store, run: str, thrown: str) -> None:
+async def close_owed(accounts: Mapping[str, AlpacaAccount], store: Store, run: str, thrown: str) -> Closings:
     """Close what was asked for along with `thrown`. Raises as `close_if_owed`."""
-    closed = await close_now(accounts, run, thrown)
-    record_closed(store, run, thrown, closed)
-    if left := [f"{name} {symbol}: {why}" for name, (_, failed) in closed.items() for symbol, why in failed.items()]:
+    closings = await close_now(accounts, run, thrown)
+    record_closed(store, run, thrown, closings)
+    if left := [f"{name} {symbol}: {why}" for name, one in closings.items() for symbol, why in one.failed.items()]:
         raise BrokerError(f"not closed: {'; '.join(left)}", mend="the same words go on closing")
+    return closings

@@ -14,7 +14,7 @@ from math import isclose
 
 from simulator.errors import BrokerError, ConfigError, SimError, UsageError
 from simulator.forward.accounts import get_all_accounts
-from simulator.forward.closing import Closed, ask_to_close, close_now, read, read_closing, record_closed
+from simulator.forward.closing import Closings, ask_to_close, close_now, read, read_closing, record_closed
 from simulator.forward.lock import hold
 from simulator.forward.mode import Keys
 from simulator.forward.registration import Registration, registrations
@@ -76,7 +76,7 @@ def _refuse_rehearsal(workspace: Workspace, run: str) -> None:
 
 def close_all(
     registration: Registration, workspace: Workspace, ask: Ask, url: str | None = None, by: str = ""
-) -> Closed:
+) -> Closings:
     """Throw the kill switch, cancel our orders and order the close of every position; returns what came of it.
 
     The loop does it, which has the keys. Where none is at work, or it hangs, it is done here. Repeated, it goes on with
@@ -113,14 +113,14 @@ def _find_heart(workspace: Workspace, run: str) -> Heartbeat | None:
     return next((one for one in read_heartbeats(workspace) if one.run == run and one.is_running()), None)
 
 
-def _wait_for_loop(workspace: Workspace, store: Store, run: str, thrown: str) -> Closed | None:
+def _wait_for_loop(workspace: Workspace, store: Store, run: str, thrown: str) -> Closings | None:
     """Return what the loop closed; None where it ended without that, or hangs, and what hangs orders nothing."""
     until, latest = time.monotonic() + LOOP_ENDS_WITHIN_S, time.monotonic() + LOOP_CLOSES_WITHIN_S
     while True:
         heart, now = _find_heart(workspace, run), time.monotonic()
         with suppress(SimError):
             found = read_closing(store, run, thrown)
-            if found is not None and found["state"] == "done":
+            if found is not None and found["state"] != "asked":
                 return read(found)
         if heart is None or (now > until and heart.state != "stopping"):
             return None

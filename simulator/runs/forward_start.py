@@ -137,16 +137,21 @@ def _close_first(
     store: Store,
     owed: Owed,
 ) -> None:
-    """Close what a loop that was killed did not. Raises StoppedError once it is done, BrokerError where it is not."""
+    """Close what a loop that was killed did not, or what was ordered and is not known to have filled; returns where
+    that has. Raises StoppedError once anything is ordered, BrokerError where it could not be."""
     heart = _make_heart(test, settings, url, "stopping")
     beat(workspace, heart)
     try:
         patience = make_patience(settings)
-        with_accounts(keys, test, url, patience, lambda some: close_owed(some, store, test.id, owed.thrown))
+        closings = with_accounts(keys, test, url, patience, lambda some: close_owed(some, store, test.id, owed.thrown))
     finally:
         beat(workspace, replace(heart, state="stopped"))
     then = f"`rm {STOP}`" if read_switches(workspace).stop is not None else "the same words trade on"
-    raise StoppedError(f"every position was to be closed, and that is ordered; then {then}")
+    waits = any(one.ordered for one in closings.values())
+    if owed.ordered and not waits and not any(one.closed for one in closings.values()):
+        return
+    done = "ordered, and closed first again until it has filled" if waits else "done"
+    raise StoppedError(f"every position was to be closed, and that is {done}; then {then}")
 
 
 def _mode_of(settings: Forward, url: str | None) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import CHANGEABLE, Answer, StaleError, answer_together, read_approvals
-from simulator.forward.closing import find_owed, list_closed, withdraw
+from simulator.forward.closing import FILL_LATER, find_owed, list_closed, withdraw
 from simulator.forward.review import review
 from simulator.forward.switches import PAUSE, STOP, ask_to_stop, read_heartbeats, reset, throw
 from simulator.store.database import Store
@@ -134,7 +134,9 @@ def close(workspace: Workspace, run: str, by: str) -> str:
         raise UsageError("live accounts without a loop are closed by a person at a terminal; the kill switch is thrown",
                          mend=mend)  # fmt: skip
 
-    return "; ".join(list_closed(close_all(find_registration(workspace, run), workspace, refuse, by=by)))
+    closings = close_all(find_registration(workspace, run), workspace, refuse, by=by)
+    waits = [FILL_LATER] if any(one.ordered for one in closings.values()) else []
+    return "; ".join([*list_closed(closings), *waits])
 
 
 def answer_all(

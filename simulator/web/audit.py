@@ -114,7 +114,7 @@ def _line(
     action = str(payload.get("action", stored.event.kind))
     if stored.event.kind == CLOSING:
         action = f"close-all {payload['state']}"
-        about += list_closed(read_closed(payload)) if payload["state"] == "done" else []
+        about += list_closed(read_closed(payload))
     return {
         "when": stored.recorded_at,
         "by": str(payload.get("by", "the loop")),

@@ -14,6 +14,7 @@ import pytest
 from simulator.errors import ConfigError, UsageError
 from simulator.exchange.server import Served
 from simulator.forward.closing import (
+    Closed,
     ask_to_close,
     close_if_owed,
     close_now,
@@ -112,17 +113,23 @@ def test_a_close_all_that_kills_cut_off_is_done_once_by_the_next_start(
     assert "stopped: every position was to be closed, and that is ordered" in done.stdout
     assert not [one for one in read_heartbeats(place) if one.is_running()]
     assert "the same words trade on" in done.stdout
-    assert owed(place) == []
+    assert owed(place) == [test.id], "an order that waits for the open may end unfilled"
+    told = sim("forward", "status", cwd=workspace)
+    waits = "COUNCIL: QQQ, SPY ordered to close, not known to have filled"
+    assert (told.returncode, waits in " ".join(told.stdout.split())) == (1, True)
     throw(place, STOP, "enough")
     again = sim(*words, cwd=workspace)
-    assert (again.returncode, "the kill switch is thrown" in again.stderr) == (2, True)
+    assert (again.returncode, "that is ordered" in again.stdout) == (0, True)
     served.advance(at(WEDNESDAY, "09:45"))
+    again = sim(*words, cwd=workspace)
+    assert (again.returncode, "the kill switch is thrown" in again.stderr) == (2, True)
+    assert owed(place) == []
     filled = [one for one in closes(served) if one[1] == "filled"]
     assert sorted(symbol for symbol, *_ in filled) == ["QQQ", "SPY"], closes(served)
     assert holds(served) == set()
     with Store(place.registry) as store:
         states = [one.event.payload["state"] for one in store.of_forward(test.id, ("forward.closing",))]
-    assert states == ["asked", "done"]
+    assert states == ["asked", "ordered", "ordered", "done"]
 
 
 @pytest.mark.medium
@@ -136,7 +143,7 @@ def test_at_a_terminal_without_keys_the_loop_closes_and_ends(
         pass_day(workspace, served, TUESDAY, STEPS[:5])
         wait_for(workspace, has("forward.fill"))
         (test,) = registrations(workspace / "reports")
-        assert forward_accounts.close_all(test, place, str, by="ann") == {"COUNCIL": (["QQQ", "SPY"], {})}
+        assert forward_accounts.close_all(test, place, str, by="ann") == {"COUNCIL": (["QQQ", "SPY"], {}, [])}
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, ""), out
     assert sorted(symbol for symbol, *_ in closes(served)) == ["QQQ", "SPY"]
@@ -153,9 +160,11 @@ def test_a_closing_is_owed_until_it_is_done_everywhere(tmp_path: Path) -> None:
         assert is_owed(read_closing(store, "run", "enough"))
         assert not is_owed(read_closing(store, "run", "thrown another time"))
         assert not is_owed(read_closing(store, "other", "enough"))
-        record_closed(store, "run", "enough", {"COUNCIL": (["SPY"], {"QQQ": "halted"})})
+        record_closed(store, "run", "enough", {"COUNCIL": Closed([], {"QQQ": "halted"}, ["SPY"])})
         assert is_owed(read_closing(store, "run", "enough"))
-        record_closed(store, "run", "enough", {"COUNCIL": (["QQQ"], {})})
+        record_closed(store, "run", "enough", {"COUNCIL": Closed(["QQQ"], {}, [])})
+        assert is_owed(read_closing(store, "run", "enough")), "an order may end unfilled"
+        record_closed(store, "run", "enough", {"COUNCIL": Closed([], {}, [])})
         assert not is_owed(read_closing(store, "run", "enough"))
         ask_to_close(store, "run", "bob", "enough")
         assert not is_owed(read_closing(store, "run", "enough")), "it is done"
@@ -175,7 +184,7 @@ def test_a_closing_that_is_owed_outlives_its_switch_until_it_is_withdrawn(tmp_pa
             withdraw(place, store, "run", "ann")
         ask_to_close(store, "run", "ann", "enough")
         ask_to_close(store, "other", "ann", "enough")
-        record_closed(store, "other", "enough", {"COUNCIL": (["SPY"], {})})
+        record_closed(store, "other", "enough", {"COUNCIL": Closed([], {}, ["SPY"])})
         assert [*find_owed(store)] == ["run"], "no switch is thrown"
         assert find_owed(store)["run"].by == "ann"
         withdraw(place, store, "run", "ann")
@@ -205,7 +214,7 @@ def test_a_close_all_asked_while_a_loop_starts_is_done_by_that_loop_though_nobod
         asyncio.run(session.go())
     assert read_switches(session.watch.workspace).stop == "enough"
     assert test.events("closing")[-1] == {
-        "state": "done", "thrown": "enough", "accounts": {"COUNCIL": {"ordered": ["A"], "failed": {}}}
+        "state": "ordered", "thrown": "enough", "accounts": {"COUNCIL": {"ordered": ["A"], "failed": {}, "closed": []}}
     }  # fmt: skip
-    assert find_owed(session.store) == {}
+    assert find_owed(session.store)[RUN].ordered == ("COUNCIL: A ordered to close",)
     assert [one.client_order_id[:6] for one in market.orders(accounts["COUNCIL"]) if one.is_open] == ["close-"]

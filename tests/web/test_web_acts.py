@@ -122,14 +122,15 @@ def test_a_test_is_started_outlives_the_pages_and_is_closed_and_ended(
     come_in(alone, desk, f"/forward/{heart.run}", 390)
     fill_in(alone, typed=heart.run, reason="enough")
     press(alone, "button[value=close-all]")
-    until(alone, f"{SAID} === 'COUNCIL: QQQ, SPY'")
+    until(alone, f"{SAID}.startsWith('COUNCIL: QQQ, SPY ordered to close; outside of a session')")
     wait_for(lambda: not heart.is_running())
     assert ask(desk, "POST", "/act", {**words, "typed": "equal_weight"}, **ann)[0] == 409  # the kill switch is thrown
     acted = [one.event.payload["action"] for one in desk.store.of_forward("web")]
     assert acted.count("close-all") == 1
     trail = ask(desk, "GET", "/audit", cookie=bob["cookie"])[2]
-    assert "close-all done" in trail
-    assert "COUNCIL: QQQ, SPY" in trail
+    assert "close-all ordered" in trail
+    assert "COUNCIL: QQQ, SPY ordered to close" in trail
+    assert "ordered to close, not known to have filled" in ask(desk, "GET", "/", cookie=bob["cookie"])[2]
     alone.run("location.assign('/')")
     until(alone, "document.querySelector('button[value=\"release kill switch\"]') !== null")
     tab_to(alone, "[aria-labelledby=switches] [name=typed]")
