@@ -26,7 +26,7 @@ from simulator.desk.agents.meeting import NOBODY, Morning
 from simulator.desk.agents.personas import AGENTS
 from simulator.desk.agents.protocol import Agents, Said
 from simulator.desk.backtests import Backtester
-from simulator.desk.formulas import Recommendation, Technicals
+from simulator.desk.formulas import Caps, Recommendation, Technicals
 from simulator.desk.holding import HAIR, HALF, Kept, keep
 from simulator.desk.new_shares import in_new_shares
 from simulator.desk.reasons import explain_trade
@@ -43,6 +43,7 @@ from simulator.market.calendar import NEW_YORK, day_number
 from simulator.trading.model import Book, Cadence, Decision, Past, Target
 from simulator.trading.risk import EntryRules
 from simulator.trading.schedule import Point
+from simulator.trading.sizing import on_tick
 from simulator.trading.strategy import Reads
 
 PRE_MARKET, OPEN, MONITOR, REVIEW, WEEK = "pre-market", "open", "monitor", "review", "week"
@@ -326,7 +327,8 @@ class DeskPoint:
 
     def _execute(self, state: DeskState, workflow: Workflow) -> Work:
         """Order the plans that are checked. Bars within a day bring a price soon: plans wait for it to the first point
-        of monitoring; bars of a day never do, and their plans are held against the rules alone."""
+        of monitoring, and a symbol that has none then is halted and not bought. Bars of a day never do: a limit holds
+        the check, but for an open at or below the stop."""
         plans: Sequence[PlanRecord] = workflow.context.get("plans", ())
         now, targets, notes, sent = state.snapshot.as_of, [], [], []
         waits = self.point == OPEN and state.snapshot.bars.frequency != "1d"
@@ -337,8 +339,16 @@ class DeskPoint:
         vetoes: list[VetoRecord] = []
         for plan in plans:
             price = price_today(state, plan["symbol"])
+            if price is None and state.snapshot.bars.frequency != "1d":
+                why = "no price of this session: it may be halted"
+                vetoes.append({"rule": "check at the open", "symbol": plan["symbol"], "why": why})
+                continue
             if price is None:
-                notes.append(f"{plan['symbol']}: no price of this session yet, the check at the open is skipped")
+                plan = {**plan, "limit": highest_entry(plan, state.caps)}
+                notes.append(
+                    f"{plan['symbol']}: no price of this session yet, bought at {plan['limit']:.2f} or less; "
+                    "the check that it opens above its stop is skipped"
+                )
             elif why := refuse_at_open(plan, price, state.caps.exits.gap_atr):
                 vetoes.append({"rule": "check at the open", "symbol": plan["symbol"], "why": why})
                 continue
@@ -499,6 +509,15 @@ def refuse_at_open(plan: PlanRecord, price: float, gap_atr: float) -> str:
     if price > most:
         return f"opened at {price:.2f}, above {most:.2f}: {gap_atr:g} ATR over the plan"
     return f"opened at {price:.2f}, not above its stop {plan['stop']:.2f}" if price <= plan["stop"] else ""
+
+
+def highest_entry(plan: PlanRecord, caps: Caps) -> float:
+    """Return the limit of an entry whose price is not known before it is paid: no more over the plan than the check at
+    the open allows, and no further above the stop than a stop may be away."""
+    if plan["limit"] is not None:
+        return plan["limit"]
+    over, away = plan["entry"] + caps.exits.gap_atr * plan["atr"], plan["stop"] / (1.0 - caps.stop)
+    return on_tick(min(over, away), False)
 
 
 def as_entry(state: DeskState, plan: PlanRecord) -> Target:

@@ -281,6 +281,26 @@ def test_classes_are_held_against_the_bars_that_followed(house: Path, evidence: 
     assert counted == {name: sum(one.decided == name for one in work.calls) for name in CLASSES}
 
 
+def test_no_entry_is_further_above_its_stop_than_the_rule_allows_nor_beyond_its_targets(evidence: Evidence) -> None:
+    """Bars of a day bring no price before it is paid: a limit holds what the check at the open would."""
+    planned = {
+        (one["session"], target["symbol"]): target
+        for one in evidence.decisions
+        for target in one["targets"]
+        if target["reason"].startswith("planned before the open")
+    }
+    bought = [
+        (planned[str(fill.session), fill.symbol], fill.price)
+        for fill in evidence.fills
+        if fill.quantity > 0.0 and (str(fill.session), fill.symbol) in planned
+    ]
+    assert len(bought) > 5
+    for target, price in bought:
+        assert price <= target["limit"]
+        assert 1.0 - target["stop"] / price <= 0.03 + 1e-9
+        assert price < target["exits"][0][1]
+
+
 def test_vetoes_states_and_bills_are_those_of_the_records(evidence: Evidence) -> None:
     work = read_desk(evidence)
     assert work is not None

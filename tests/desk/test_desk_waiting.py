@@ -6,12 +6,15 @@ from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from simulator.desk.formulas import Caps
 from simulator.desk.records import PlanRecord
 from simulator.desk.state import DeskState
-from simulator.desk.strategy import withdraw
+from simulator.desk.strategy import DeskPoint, highest_entry, withdraw
 from simulator.desk.workflow import Workflow
+from simulator.market.calendar import day_number
 
 DAY = date(2024, 3, 12)
 
@@ -76,3 +79,34 @@ def test_an_entry_at_the_market_that_found_no_price_ends_with_its_session_too(fl
     without = replace(flat, book=replace(flat.book, positions={}))
     assert [*withdraw(without, WAITING, day_is_over=False)[0]] == []
     assert [*withdraw(without, WAITING, day_is_over=True)[0]] == ["AAA", "BBB"]
+
+
+def test_a_symbol_without_a_price_of_its_session_is_not_bought_on_bars_within_a_day(desk: SimpleNamespace) -> None:
+    bars = desk.bars("2024-01-02", "2024-03-12", minutes=30)
+    is_halted = (bars.session_of == day_number(DAY))[:, None] & (np.array(bars.symbols) == "AAA")
+    names = ("open", "high", "low", "close", "volume")
+    bars = replace(bars, **{name: np.where(is_halted, np.nan, getattr(bars, name)) for name in names})
+    state = desk.state(desk.at(str(DAY), "10:00"), bars)
+    price = state.snapshot.last("BBB")
+    other: PlanRecord = {**plan("BBB", None), "entry": price, "stop": price * 0.98, "shares": 10}
+    workflow = Workflow(DAY, "MARKET_EXECUTION", context={"plans": [plan("AAA", None), other], "waiting": True})
+    done = DeskPoint(SimpleNamespace(), "monitor")._execute(state, workflow)
+    assert [one.symbol for one in done.targets] == ["BBB"]
+    (veto,) = done.record["vetoes"]
+    assert (veto["rule"], veto["symbol"]) == ("check at the open", "AAA")
+    assert "halted" in veto["why"]
+
+
+@pytest.mark.parametrize(
+    ("stop", "atr", "limit", "highest"),
+    [
+        (97.0, 2.0, None, 100.0),  # the rule of 3 % binds: 97 / 0.97
+        (99.0, 2.0, None, 101.0),  # half an ATR over the plan
+        (98.0, 2.03, None, 101.01),  # to the cent, downwards
+        (97.0, 2.0, 98.5, 98.5),  # waits at its own limit
+    ],
+)
+def test_an_entry_is_paid_no_more_than_check_and_stop_allow(
+    stop: float, atr: float, limit: float | None, highest: float
+) -> None:
+    assert highest_entry({**plan("AAA", limit), "stop": stop, "atr": atr}, Caps()) == highest
