@@ -116,10 +116,8 @@ def _show(
         elif its is not None:
             say("  price now not known")
         for name, after in its.exposures.items() if its is not None else ():
-            reached = zip(
-                ("weight", "group", "gross"), (after.weight, after.group, after.gross), after.limits, strict=True
-            )
-            told = ", ".join(f"{what} {percent(value)} of {percent(limit)}" for what, value, limit in reached)
+            reached = zip(("weight", "group", "gross"), after.binding, strict=True)
+            told = ", ".join(f"{what} {percent(value)} of {percent(limit)}" for what, (value, limit) in reached)
             say(f"  {name:10} then {told}, buying power {dollars(after.buying_power)}")
         for name, why in its.forbidden.items() if its is not None else ():
             say(f"  {name:10} not within its rules: {why}")

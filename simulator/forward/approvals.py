@@ -97,7 +97,7 @@ class Staged:
 
     def exposure(self, price: float, beside: Mapping[str, float]) -> Exposure | None:
         """Return the exposure of the account after the order at `price`; `beside` are the dollars of other trades."""
-        return None if self.room is None else self.room.after(self.worth(price), self.equity, beside)
+        return None if self.room is None else self.room.after(self.worth(price), self.equity, beside, self.rules)
 
     def worth(self, price: float) -> float:
         """Return the signed dollars of the position after the order; what is ordered is paid at its limit."""

@@ -26,6 +26,9 @@ class Exposure:
     gross: float
     buying_power: float
     limits: tuple[float, float, float]
+    binding: tuple[tuple[float, float], ...] = ()
+    """Weight, group and gross, each with the limit that binds first: of the risk rules, or of the strategy's own, whose
+    sector takes the place of the group where that is nearer to its limit."""
 
     @property
     def broken(self) -> str:
@@ -64,19 +67,30 @@ class Room:
         members = tuple(sorted(name for name in among if mine is not None and limits.groups.get(name) == mine))
         return cls(symbol, others, members, (limits.max_weight, limits.max_group, limits.max_gross), margins)
 
-    def after(self, position: float, equity: float, beside: Mapping[str, float]) -> Exposure:
+    def after(
+        self, position: float, equity: float, beside: Mapping[str, float], rules: EntryRules | None = None
+    ) -> Exposure:
         """Return the exposure with `position` dollars of the symbol; `beside` are dollars of further symbols, in the
-        place of what is held of them."""
+        place of what is held of them, `rules` those of the strategy."""
         whole = {**self.others, **beside, self.symbol: position}
         in_group = fsum(abs(worth) for name, worth in whole.items() if name == self.symbol or name in self.members)
         gross = fsum(abs(worth) for worth in whole.values())
         long, short = self.margins
         bound = fsum(abs(worth) * (long if worth > 0.0 else short) for worth in whole.values())
         if equity <= 0.0:
-            return Exposure(inf, inf, inf, -gross, self.limits)
+            return Exposure(inf, inf, inf, -gross, self.limits, tuple((inf, one) for one in self.limits))
         power = (equity - bound) / (long or 1.0)
         power = max(power, 0.0) if bound <= equity * (1.0 + TOLERANCE) else power
-        return Exposure(position / equity, in_group / equity, gross / equity, power, self.limits)
+        weight, group, all_of_it = zip((position / equity, in_group / equity, gross / equity), self.limits, strict=True)
+        if rules is not None:
+            sector = self._in_sector(whole, rules) / equity, rules.sector
+            weight = weight[0], min(weight[1], rules.position)
+            group = max(group, sector, key=lambda one: one[0] / one[1] if one[1] else inf)
+        found = position / equity, in_group / equity, gross / equity
+        return Exposure(*found, power, self.limits, (weight, group, all_of_it))
+
+    def _in_sector(self, whole: Mapping[str, float], rules: EntryRules) -> float:
+        return fsum(abs(whole.get(name, 0.0)) for name in {self.symbol, *rules.peers})
 
     def find_broken(
         self, rules: EntryRules, position: float, equity: float, beside: Mapping[str, float],
@@ -87,8 +101,7 @@ class Room:
         if stop is None:
             return "stop: the strategy enters with one"
         whole = {**self.others, **beside, self.symbol: position}
-        sector = fsum(abs(whole.get(name, 0.0)) for name in {self.symbol, *rules.peers})
-        entry = Entry(shares, at, stop, position, sector, equity)
+        entry = Entry(shares, at, stop, position, self._in_sector(whole, rules), equity)
         for name, value, most, of in (
             ("stop", entry.width, rules.stop, "of the price"),
             ("risk", entry.risk, rules.risk, "of equity down to the stop"),

@@ -293,6 +293,15 @@ def test_a_person_who_changes_an_entry_is_held_to_the_rules_of_its_strategy(
     assert forbids(change(staged, changes), 100.0) == rule
 
 
+def test_the_limits_that_are_shown_of_a_desk_are_those_that_hold() -> None:
+    room = Room("NVDA", {"AMD": 10_000.0, "F": 20_000.0}, ("F",), (0.5, 0.4, 1.0))
+    rules = EntryRules(risk=0.02, position=0.15, sector=0.3, stop=0.03, peers=("AMD",))
+    after = room.after(15_000.0, 100_000.0, {}, rules)
+    assert after.binding == ((0.15, 0.15), (0.35, 0.4), (0.45, 1.0)), "the group is nearer to its limit"
+    assert room.after(15_000.0, 100_000.0, {"F": 0.0}, rules).binding[1] == (0.25, 0.3), "its own sector is"
+    assert room.after(15_000.0, 100_000.0, {}).binding == ((0.15, 0.5), (0.35, 0.4), (0.45, 1.0)), "no desk"
+
+
 @pytest.mark.parametrize(
     ("rules", "rule"),
     [
