@@ -73,6 +73,8 @@ class OwnRecords:
     rows: list[Mapping[str, Any]] = field(default_factory=list)
     ended: dict[str, tuple[str, float]] = field(default_factory=dict)
     """How orders stand, and shares that the broker stated of them, by id."""
+    held: int = 0
+    """Values of rows and books that were worked out again."""
     _terms: dict[tuple[datetime, str], Staged | None] = field(default_factory=dict)
     """Trades as a person had changed them so far: of each the newest question counts."""
 
@@ -221,6 +223,7 @@ class OwnRecords:
             cash, equity = row.get("broker_cash"), row.get("broker_equity")
             stated = None if cash is None or equity is None else (float(cash), float(equity))
             mine, theirs = dict(_leaves(row)), dict(_leaves({**due[day], **broker_part(due[day], stated)}))
+            self.held += len(theirs)
             for name in sorted({*mine, *theirs}, key=str):
                 value, own = mine.get(name), theirs.get(name)
                 unknown = value is None and name[0] == "held" and name[-1] in self.late.get(day, ())
@@ -250,6 +253,7 @@ class OwnRecords:
         found += [(symbol, book.positions.get(symbol, 0.0), due.positions.get(symbol, 0.0), SHARE) for symbol in held]
         marks = [symbol for symbol in due.marks if symbol not in late]
         found += [(f"{it} mark", book.marks.get(it, 0.0), due.marks[it], PRICE * due.marks[it]) for it in marks]
+        self.held += len(found)
         for what, mine, own, most in found:
             if not abs(mine - own) <= most:
                 yield self._differ("books", one.at, what, mine, own, BY_FILLS)

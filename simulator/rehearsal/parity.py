@@ -353,6 +353,7 @@ def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
     for name in accounts or records:
         differences += records[name].find_differences(inputs) if name in records else ()
     compared = {part: len(getattr(forward, part)) if part != "inputs" else checked for part in PARTS}
+    compared["books"] += sum(one.held for one in records.values())
     since = min((one.since.isoformat() for one in approved.values()), default=None)
     paid = _slippage(events)
     edited = _list_changed(folder, spec, workspace)
