@@ -8,7 +8,7 @@ from typing import cast
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 
-from simulator.number_format import UNDEFINED, ratio
+from simulator.number_format import UNDEFINED, ratio, whole
 from simulator.report.renderers.console import Text
 from simulator.report.renderers.terminal import make_grid
 from simulator.report.table import Column, make_row, make_table
@@ -49,7 +49,8 @@ def _lines(found: Mapping[str, object]) -> Iterator[RenderableType]:
             yield Text(label, "bold")
             yield Padding(_grid(value), (0, 0, 0, 2))
         else:
-            yield Text(f"{label}: {_write_value(value)}")
+            shown = whole(value) if name == "trials" and isinstance(value, float) else _write_value(value)
+            yield Text(f"{label}: {shown}")
 
 
 def _grid(rows: Sequence[Mapping[str, object]]) -> RenderableType:

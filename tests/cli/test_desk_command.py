@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections import Counter
@@ -28,7 +29,9 @@ from simulator.market import calendar
 from simulator.market.sources import synthetic
 from simulator.market.sources.files import read_table, write_csv
 from simulator.market.sources.synthetic import UNIVERSE
+from simulator.report.desk import print_desk
 from simulator.report.markdown import as_markdown
+from simulator.report.renderers.console import Console
 from simulator.runs.desk_state import DeskRequest, open_desk
 from simulator.workspace import find_workspace, make_workspace
 
@@ -209,6 +212,9 @@ def test_a_backtest_that_a_person_asks_for_is_on_record_and_judged(house: Path) 
     assert list((house / "reports").glob("equal_weight-*"))
     assert found["agent"]["said"]["verdict"] in ("adopt", "reject", "more evidence")
     assert not found["ready"]
+    console = Console(file=io.StringIO())
+    print_desk(found, console)
+    assert f"trials: {found['trials']:.0f}\n" in console.file.getvalue()
     error = call(house, "desk", "backtest-strategy", "equal_wait", *span).exception
     assert "equal_weight" in str(error)
 
