@@ -81,6 +81,10 @@ def more_cash(row: dict[str, Any]) -> None:
     row["cash"] += 0.01
 
 
+def more_earned(row: dict[str, Any]) -> None:
+    row["pnl"] += 0.01
+
+
 def test_what_follows_from_a_change_is_counted_and_all_accounts_hold(workspace: Path) -> None:
     code, found = parity(workspace)
     assert (code, found["differences"]) == (0, [])
@@ -97,8 +101,9 @@ def test_what_follows_from_a_change_is_counted_and_all_accounts_hold(workspace: 
         ("intent", "2024-06-06", more_weight, "decisions"),
         ("intent", "2024-06-06", more_ordered, "orders"),
         ("session", "2024-06-06", more_cash, "books"),
+        ("session", "2024-06-06", more_earned, "books"),
     ],
-    ids=["fill", "price", "target", "order", "cash"],
+    ids=["fill", "price", "target", "order", "cash", "profit"],
 )
 def test_a_value_on_record_that_no_change_explains_is_a_difference(
     workspace: Path, account: str, kind: str, day: str, change: Change, part: str
@@ -127,3 +132,14 @@ def test_one_changed_byte_of_a_prompt_fails_after_a_change_as_well(workspace: Pa
     code, found = parity(workspace)
     assert code == 1
     assert any(one["where"][1] > "2024-06-04" for one in found["differences"] if one["part"] == "prompts")
+
+
+def test_the_target_that_an_entry_brought_is_an_exit_of_it_after_a_change(workspace: Path) -> None:
+    (workspace / "no.txt").write_text("2024-06-04 * reject no\n* * approve\n")
+    words = ["rehearse", "--from", "2024-06-03", "--sessions", "3", "--strategy", "sma_cross", "--symbols", "SPY,QQQ"]
+    sets = ("schedule.cadence=daily", "fast=2", "slow=3", "exits.stop=0.01", "exits.take_profit=0.02")
+    words += ["--approvals", str(workspace / "no.txt"), "--json", *(word for one in sets for word in ("--set", one))]
+    made = json.loads(_in_this_process(words, workspace, {}).stdout)
+    assert made["accounts"]["COUNCIL"]["fills"] > made["accounts"]["COUNCIL"]["orders"]
+    done = _in_this_process(["forward", "parity", made["run"], "--json"], workspace, {})
+    assert (done.returncode, json.loads(done.stdout)["differences"]) == (0, [])
