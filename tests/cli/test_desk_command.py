@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 from collections import Counter
@@ -212,9 +211,9 @@ def test_a_backtest_that_a_person_asks_for_is_on_record_and_judged(house: Path) 
     assert list((house / "reports").glob("equal_weight-*"))
     assert found["agent"]["said"]["verdict"] in ("adopt", "reject", "more evidence")
     assert not found["ready"]
-    console = Console(file=io.StringIO())
-    print_desk(found, console)
-    assert f"trials: {found['trials']:.0f}\n" in console.file.getvalue()
+    with (printed := Console()).capture() as shown:
+        print_desk(found, printed)
+    assert f"trials: {found['trials']:.0f}\n" in shown.get()
     error = call(house, "desk", "backtest-strategy", "equal_wait", *span).exception
     assert "equal_weight" in str(error)
 
