@@ -111,8 +111,9 @@ def why_left(state: DeskState, symbol: str, held: HeldRecord) -> str:
 
 
 def is_whole(shares: float, held: HeldRecord) -> bool:
-    """Return True where nothing of a position has left at its first target."""
-    return shares >= held["shares"] * (1.0 - 1e-9)
+    """Return True where nothing of a position has left at its first target; a part of a share may have been paid out
+    after a split."""
+    return shares >= (math.floor(held["shares"]) or held["shares"]) * (1.0 - 1e-9)
 
 
 def highest_close(state: DeskState, symbol: str, trip: RoundTrip | None) -> float:

@@ -24,24 +24,20 @@ def in_new_shares(workflow: Workflow, book: Book) -> Workflow:
     if not any(ratio != 1.0 for ratio in ratios.values()):
         return workflow
     held: Mapping[str, HeldRecord] = workflow.context.get("held", {})
-    told = {
-        symbol: divide_held(one, ratios.get(symbol, 1.0), book.positions.get(symbol, 0.0))
-        for symbol, one in held.items()
-    }
+    told = {symbol: divide_held(one, ratios.get(symbol, 1.0)) for symbol, one in held.items()}
     plans: Sequence[PlanRecord] = workflow.context.get("plans", ())
     divided = {"plans": [divide_plan(one, ratios.get(one["symbol"], 1.0)) for one in plans]} if plans else {}
     return workflow.learn(held=told, splits=dict(now), **divided)
 
 
-def divide_held(held: HeldRecord, ratio: float, shares: float) -> HeldRecord:
-    """Return the protection of a position after a split, `shares` of which are held now: its exits on the tick of the
-    new prices, as they stand at the broker. A part of a share that was paid out is no first target."""
+def divide_held(held: HeldRecord, ratio: float) -> HeldRecord:
+    """Return the protection of a position after a split: its exits on the tick of the new prices, as they stand at the
+    broker."""
     if ratio == 1.0:
         return held
-    whole = held["shares"] * ratio
     return {
         "entry": held["entry"] / ratio,
-        "shares": shares if math.floor(whole + 1e-9) <= shares < whole else whole,
+        "shares": held["shares"] * ratio,
         "first_stop": held["first_stop"] / ratio,
         "stop": on_tick(held["stop"] / ratio, True),
         "targets": [on_tick(price / ratio, True) for price in held["targets"]],

@@ -19,12 +19,14 @@ from simulator.market.bars import Bars, instant
 from simulator.market.calendar import NEW_YORK, day_number
 from simulator.market.table import PRICES
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
-from simulator.trading.fills import Account, Bar, book_bar, book_execution, commission_of, price_or_none
+from simulator.trading.fills import LEAST_SHARES, Account, Bar, book_bar, book_execution, commission_of, price_or_none
 from simulator.trading.model import Book, BrokerFill, Fill, OrderReport, Past
 from simulator.trading.past import History
 
 MOST_SPLIT = 10_000.0
 """Shares that one becomes, or that become one: more is a broken answer."""
+PART_SHARES = 1e-6
+"""By how much a part of a share may differ from what the broker paid out."""
 AT_OPEN_NS = 60 * 10**9
 """A broker fills what waited for the open within the first minute, not at its first instant."""
 
@@ -114,16 +116,24 @@ class Books:
             _divide(account, ahead, number)
             yield self._book_since(account, bars, so_far[done:]).book()
 
-    def past(self, bars: Bars, fills: Sequence[BrokerFill], as_of: datetime, splits: Sequence[Split] = ()) -> Past:
+    def past(
+        self,
+        bars: Bars,
+        fills: Sequence[BrokerFill],
+        as_of: datetime,
+        splits: Sequence[Split] = (),
+        theirs: Mapping[str, float] | None = None,
+    ) -> Past:
         """Return what the account has been through by `as_of`, as a replay over `bars` has it: fills since the last of
-        them are still to come. What was traded before one of `splits` is told in the shares after it."""
+        them are still to come. What was traded before one of `splits` is told in the shares after it.
+        `theirs` are shares at the broker: a part of one that is there no longer was paid out after a split."""
         day = as_of.astimezone(NEW_YORK).date()
         equity = [step.account.equity for step in self.by_bar(bars, fills, splits, day)][: len(bars)]
         marks = self.at(bars, fills, (), splits, day).marks
         rows = [int(np.searchsorted(bars.opens_at, one.at, side="right")) - 1 for one in fills]
         last = int(bars.closes_at[-1]) if len(bars) else 0
         charged = {one.id: self._commission([one], bars, max(row, 0)) for one, row in zip(fills, rows, strict=True)}
-        told = in_new_shares(fills, splits)
+        shown, told = adjust_for_splits(bars, splits), in_new_shares(fills, splits)
         done = [
             Fill(
                 -1, one.symbol, int(bars.opens_at[max(row, 0)]), one.quantity, one.price, 0.0, charged[one.id], one.why
@@ -131,7 +141,9 @@ class Books:
             for one, row in zip(told, rows, strict=True)
             if one.at <= last and one.symbol in bars.symbols
         ]
-        past = History(adjust_for_splits(bars, splits), self.equity).past(done, equity, marks, as_of)
+        if paid := [] if theirs is None else [*_paid_out(shown, told, splits, theirs)]:
+            done = sorted((*done, *paid), key=lambda one: one.at)
+        past = History(shown, self.equity).past(done, equity, marks, as_of)
         return replace(past, splits=ratios_of(splits))
 
     def by_bar(
@@ -245,6 +257,24 @@ def in_new_shares(fills: Sequence[F], splits: Sequence[Split]) -> list[F]:
             for one in told
         ]
     return told
+
+
+def _paid_out(
+    bars: Bars, fills: Sequence[BrokerFill], splits: Sequence[Split], theirs: Mapping[str, float]
+) -> Iterator[Fill]:
+    """Yield sales of the parts of a share that splits left and the broker paid out, at the open of that session: a trip
+    ends with its last share. `bars` and `fills` are told in new shares."""
+    for split in splits:
+        rows = np.flatnonzero(bars.session_of == day_number(split.session))
+        if split.symbol not in bars.symbols or not len(rows):
+            continue
+        at, price = int(bars.opens_at[rows[0]]), float(bars.open[rows[0], bars.column(split.symbol)])
+        own = [one for one in fills if one.symbol == split.symbol]
+        later = prod(one.ratio for one in splits if one.symbol == split.symbol and one.session > split.session)
+        part = sum(one.quantity for one in own if one.at < at) / later % 1.0 * later
+        short = sum(one.quantity for one in own) - theirs.get(split.symbol, 0.0) - part
+        if part > LEAST_SHARES and abs(short) < PART_SHARES and price == price:
+            yield Fill(-1, split.symbol, at, -part, price, 0.0, 0.0, "open")
 
 
 def ratios_of(splits: Sequence[Split]) -> dict[str, float]:

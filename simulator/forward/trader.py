@@ -120,7 +120,11 @@ class Trader:
         day = known.snapshot.as_of.astimezone(NEW_YORK).date()
         own = self.books.at(known.traded, self.state.booked, account.open_orders, known.splits, day)
         reads = isinstance(self.strategy, ReadsPast)
-        past = self.books.past(known.traded, self.state.booked, known.snapshot.as_of, known.splits) if reads else None
+        past = (
+            self.books.past(known.traded, self.state.booked, known.snapshot.as_of, known.splits, account.positions)
+            if reads
+            else None
+        )
         positions = {}
         for symbol in (*own.marks, *(one for one in account.positions if one not in own.marks)):
             mine, theirs = own.positions.get(symbol, 0.0), account.positions.get(symbol, 0.0)

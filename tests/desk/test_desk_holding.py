@@ -72,6 +72,11 @@ def test_half_leaves_at_the_first_target_once() -> None:
     assert (found.held["A"]["shares"], found.targets[0].exits) == (10.0, ())
 
 
+def test_a_part_of_a_share_that_is_paid_out_is_no_first_target() -> None:
+    (target,) = keep(state_at(103.0), {"A": held() | {"shares": 10.5}}, (), sells=True).targets
+    assert target.exits == ((0.5, 104.5),)
+
+
 def test_a_stop_that_has_passed_the_first_target_leaves_no_half_behind_it() -> None:
     (target,) = keep(state_at(106.9), {"A": held(stop=100.0) | {"targets": [101.0, 107.5]}}, (), sells=True).targets
     assert target.stop > 101.0

@@ -124,6 +124,22 @@ def test_books_at_each_decision_in_one_pass_are_those_of_each_alone(
         assert (book.positions, book.marks) == (alone.positions, alone.marks)
 
 
+def test_a_part_of_a_share_that_was_paid_out_after_a_split_ends_its_round_trip() -> None:
+    bars = _bars(2)
+    raw = adjust_for_splits(bars, [Split("A", date(2024, 6, 4), 2.0)])  # of which two become one then
+    split, books = [Split("A", date(2024, 6, 4), 0.5)], Books(100_000.0, {"A": 100.0, "B": 100.0}, ExecutionRules())
+    fills = [
+        BrokerFill(str(n), "own", "A", int(bars.opens_at[t]), shares, float(raw.open[t, 0]))
+        for n, (t, shares) in enumerate([(0, 33.0), (2, -16.0), (3, 20.0)])
+    ]
+    as_of = moment(int(bars.closes_at[-1]))
+    first, second = books.past(raw, fills, as_of, split, {"A": 20.0}).trips
+    assert (first.quantity, first.exit_at, second.entry_at) == (16.5, fills[1].at, fills[2].at)
+    assert (second.quantity, second.entry_price) == (20.0, fills[2].price)
+    (whole,) = books.past(raw, fills, as_of, split, {"A": 20.5}).trips
+    assert whole.quantity == 36.5, "one that is held still belongs to what it was bought with"
+
+
 def test_fills_of_symbols_that_are_not_traded_are_in_the_books() -> None:
     bars = _bars(2)
     foreign = [BrokerFill("1", "", "XYZ", int(bars.opens_at[1]), 10.0, 20.0)]
