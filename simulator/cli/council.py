@@ -74,7 +74,7 @@ def _hold(up_to: str, workspace: Workspace, as_json: bool, plan: bool = False, *
     if plan:
         expected = estimate_cost(request, workspace)
         numbers = {"to_ask": expected.to_ask, "usd": expected.usd, "most_usd": expected.most_usd}
-        told = f"{expected.to_ask} questions to ask, about {cents(expected.usd)}, at most {cents(expected.most_usd)}"
+        told = f"{expected.to_ask} questions to models, about {cents(expected.usd)}, at most {cents(expected.most_usd)}"
         print_result(numbers, as_json, lambda _: say(told))
         return
     if request.cache != "replay":

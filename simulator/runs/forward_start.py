@@ -35,7 +35,7 @@ from simulator.forward.market_data import MarketData
 from simulator.forward.mode import Keys, make_rehearsal_keys, open_keys
 from simulator.forward.quotes import QuotesOfWaiting
 from simulator.forward.registration import Registration, as_begun, register, registrations
-from simulator.forward.requests import Patience
+from simulator.forward.requests import Patience, UnsentError
 from simulator.forward.session import Session
 from simulator.forward.settings import Forward, load_settings
 from simulator.forward.switches import STOP, Heartbeat, beat, give_up, read_switches, refuse_if_stopped
@@ -49,6 +49,7 @@ from simulator.runs.registering import Backtest, make_registration
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Loaded, load_strategy
 from simulator.store.database import Store, open_store
+from simulator.trading.broker import UnansweredError
 from simulator.trading.model import Book
 from simulator.trading.strategy import points_of
 from simulator.workspace import Workspace
@@ -244,6 +245,10 @@ async def _introduce(
         states = await asyncio.gather(*(account.state() for account in accounts.values()))
         books = await asyncio.gather(*(account.account() for account in accounts.values()))
         now = (await next(iter(accounts.values())).clock()).now
+    except (UnsentError, UnansweredError) as error:
+        error.found = f"{url or 'the broker'} does not answer: {error.found}"
+        error.mend = error.mend or ("is an exchange at work there?" if url else "try again: nothing was begun")
+        raise
     finally:
         for account in accounts.values():
             account.close()

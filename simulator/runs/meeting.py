@@ -160,9 +160,7 @@ def answer_question(
 
     Raises as `hold_meeting`; UsageError for a question that is none.
     """
-    asked = request.question or ""
-    if not asked.strip() or len(asked) > LONGEST_QUESTION or not asked.isprintable():
-        raise UsageError("a question is one line", mend=f"1 to {LONGEST_QUESTION} printable characters")
+    asked = _check_question(request.question or "")
     with open_store(workspace) as store:
         store.check()  # what cannot be put on record is not paid for
     held = hold_meeting(replace(request, up_to=RUN), workspace, progress)
@@ -174,19 +172,27 @@ def answer_question(
     return held
 
 
+def _check_question(asked: str) -> str:
+    if not asked.strip() or len(asked) > LONGEST_QUESTION or not asked.isprintable():
+        raise UsageError("a question is one line", mend=f"1 to {LONGEST_QUESTION} printable characters")
+    return asked
+
+
 def estimate_cost(request: MeetingRequest, workspace: Workspace) -> MeetingCost:
     """Return the cost of :func:`hold_meeting`; stand-ins answer what is not on disk, nobody is asked.
 
-    Raises ConfigError for a model whose price nobody knows.
+    Raises ConfigError for a model whose price nobody knows, else as `hold_meeting` and `answer_question` would.
     """
+    if request.question is not None:
+        _check_question(request.question)
     config = load_config(workspace.config)
     plan_provider, prices = PlanProvider(), Prices(config.models.prices)
     with plan_gateway(workspace, config, request.models, request.cache, plan_provider) as asking:
-        if all(seat.provider == OFFLINE for seat in asking.seats.values()):
-            return MeetingCost()
         council = _council(request, workspace, asking)
         when = meeting_time(request.as_of, config.schedule, council.cadence)
         snapshot = _snapshot(request, when, council, workspace, config)
+        if all(seat.provider == OFFLINE for seat in asking.seats.values()):
+            return MeetingCost()
         asking.loop.run(council.hold(_stages(council, request.up_to), snapshot, ()))
     missing = [question for question in plan_provider.asked.values() if question.provider != OFFLINE]
     estimates = [prices.estimate(question) for question in missing]

@@ -100,7 +100,7 @@ def _do(workspace: Workspace, store: Store, person: Person, action: str, run: st
     if action == RELEASE:
         return release(workspace, store)
     if action == "start":
-        return start_test(workspace, given)
+        return start_test(workspace, given, lambda why: record(store, person, "start: failed", what=why[:MOST_TEXT]))
     if action == "stop":
         hearts = [one for one in read_heartbeats(workspace) if one.run == run]
         if not hearts:

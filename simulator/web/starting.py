@@ -7,12 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from simulator.config import load_config
-from simulator.errors import UsageError
+from simulator.errors import SimError, UsageError
 from simulator.forward.mode import check_address
 from simulator.forward.switches import refuse_if_stopped
 from simulator.runs.strategies import available
@@ -23,8 +25,9 @@ LOOKED_S = 8.0
 """Seconds in which a start that is refused says so."""
 
 
-def start_test(workspace: Workspace, given: Mapping[str, Any]) -> str:
-    """Start a test, or go on with the one the same words began; returns what is to be told.
+def start_test(workspace: Workspace, given: Mapping[str, Any], failed: Callable[[str], None]) -> str:
+    """Start a test, or go on with the one the same words began; returns what is to be told. `failed` is called with
+    what a start said that ended in an error after that.
 
     Live accounts are not started here: their sentence is typed at a terminal. Raises UsageError for words that are
     none, and with what the start itself refused.
@@ -39,17 +42,34 @@ def start_test(workspace: Workspace, given: Mapping[str, Any]) -> str:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )
-    threading.Thread(target=process.wait, daemon=True).start()  # a child that ended and is not waited for looks alive
+    told = threading.Event()
+
+    def wait() -> None:  # a child that ended and is not waited for looks alive
+        if process.wait() and told.is_set():
+            with suppress(SimError):  # a store that is away
+                failed(_last_word(log))
+
+    threading.Thread(target=wait, daemon=True).start()
     until = time.monotonic() + LOOKED_S
     while time.monotonic() < until:
         said = log.read_text("utf-8", "replace").strip().splitlines()
         if process.poll() is not None and process.returncode:
-            raise UsageError(said[-1].removeprefix("sim: error: ") if said else "the start ended without a word")
+            raise UsageError(_last_word(log))
         refused = any(one.startswith("sim: error: ") for one in said)  # and about to end
         if process.poll() is not None or (said and not refused):
             return f"started: {said[0] if said else 'it has ended'}"
         time.sleep(0.1)
-    return f"starting; {log.relative_to(workspace.out)} has what it says"
+    told.set()
+    if process.poll():
+        raise UsageError(_last_word(log))
+    return (
+        f"starting; should it fail, that will stand among the events; {log.relative_to(workspace.out)} has all it says"
+    )
+
+
+def _last_word(log: Path) -> str:
+    said = log.read_text("utf-8", "replace").strip().splitlines()
+    return said[-1].removeprefix("sim: error: ") if said else "the start ended without a word"
 
 
 def read_words(workspace: Workspace, given: Mapping[str, Any]) -> list[str]:

@@ -141,6 +141,25 @@ def test_a_test_is_started_outlives_the_pages_and_is_closed_and_ended(
     assert "release kill switch" in ask(desk, "GET", "/audit", cookie=bob["cookie"])[2]
 
 
+def test_a_start_that_fails_after_its_first_seconds_says_so_among_the_events(
+    desk: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "LOOKED_S", 0.0)
+    ann = enter(desk, desk.token("ann", "approve"))
+    words = {"action": "start", "strategy": "equal_weight", "typed": "equal_weight", "symbols": "SPY,QQQ",
+             "models": "offline", "sessions": 2, "exchange": "http://127.0.0.1:1"}  # fmt: skip
+    status, _, text = ask(desk, "POST", "/act", words, **ann)
+    assert (status, "should it fail, that will stand among the events" in text) == (200, True)
+
+    def failed() -> list[str]:
+        acted = [one.event.payload for one in desk.store.of_forward("web")]
+        return [str(one["what"]) for one in acted if one["action"] == "start: failed"]
+
+    wait_for(failed)
+    assert failed()[0].startswith("http://127.0.0.1:1 does not answer: GET /v2/account: ConnectionError")
+    assert "does not answer" in ask(desk, "GET", "/", cookie=ann["cookie"])[2]
+
+
 def test_the_keyboard_alone_starts_a_test_and_ends_it_by_its_typed_id(
     desk: Site, served: Served, alone: Browser
 ) -> None:

@@ -378,13 +378,17 @@ def test_the_keyboard_alone_prices_and_asks_a_question_which_is_kept_with_its_de
     assert acted[-1]["most"] == 1
 
 
+@pytest.mark.parametrize("action", ["plan", "ask"])
 @pytest.mark.parametrize("wrong", [
     {"most": "much"}, {"most": -1}, {"most": True}, {"strategy": "../secret"}, {"question": ""}, {"question": "a\nb"},
-    {"question": "x" * 501}, {"symbols": "NOTHING"}, {"as_of": "soon"}, {"models": "none such"},
+    {"question": "x" * 501}, {"symbols": "SPY,NOTHING"}, {"as_of": "soon"}, {"models": "none such"},
+    {"as_of": "2024-13-40"}, {"as_of": "2030-01-01"}, {"question": "a\x1bb"}, {"strategy": "sma_cross"},
 ])  # fmt: skip
-def test_a_question_that_is_none_is_refused_in_one_line(test_site: Site, wrong: dict[str, object]) -> None:
+def test_a_question_that_is_none_is_refused_in_one_line_before_it_is_priced(
+    test_site: Site, wrong: dict[str, object], action: str
+) -> None:
     ann = log_in(test_site, test_site.token("ann", "approve"))
-    status, _, text = ask(test_site, "POST", "/council", {**ASKED, **wrong}, **ann)
+    status, _, text = ask(test_site, "POST", "/council", {**ASKED, **wrong, "action": action}, **ann)
     assert (status, text.count("\n")) == (409, 1)
     assert test_site.store.of_forward("questions") == []
 
