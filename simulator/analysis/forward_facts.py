@@ -33,7 +33,7 @@ from simulator.stats.confidence_sequence import sessions_to_find
 from simulator.stats.metrics import PERIODS
 from simulator.stats.series import Floats, Undefined
 from simulator.store.database import open_store
-from simulator.store.events import Event
+from simulator.store.events import Event, Stored
 from simulator.workspace import Workspace
 
 REFUSED = ("denied", "rejected", "unknown")
@@ -195,16 +195,18 @@ def read_facts(workspace: Workspace, name: str = "last", decided: Decided | None
     return folder, gather_facts(record, said, trials, days)
 
 
-def read_test(workspace: Workspace, name: str = "last") -> tuple[Path, ForwardRecord, Registration, int]:
+def read_test(
+    workspace: Workspace, name: str = "last", stored: Sequence[Stored] | None = None
+) -> tuple[Path, ForwardRecord, Registration, int]:
     """Return folder, record and registration of the forward test, or rehearsal, that `name` stands for, and the number
-    of tests of its strategy on record.
+    of tests of its strategy on record; `stored` are its events, where they were read.
 
     Raises UsageError for a test there is not, DataError for a registration that is not the one on record.
     """
     folder = find_folder(workspace.reports, name)
     run = folder.name.rpartition("-")[2]
     with open_store(workspace) as store:
-        stored = store.of_forward(run)
+        stored = store.of_forward(run) if stored is None else stored
         if (folder / FILE).exists():
             said = read_registration(folder / FILE)
             if recorded_digest(said.id, store) != said.digest:

@@ -55,7 +55,7 @@ def project(
     events = [one.event for one in stored]
     opening: Mapping[str, Any] = next((one.payload["opening"] for one in events if "opening" in one.payload), {})
     names = tuple(registration.accounts) if registration else tuple(opening)
-    accounts = {name: _Account(State(Origin(run, name))) for name in names}
+    accounts = {name: _Account(State(Origin(run, name), with_records=False)) for name in names}
     for name, one in accounts.items():
         one.state.begin(opening.get(name, {}))
     points, alerts, recommended = [], [], list[Recommendation]()
@@ -129,7 +129,7 @@ def _is_exit(ticket: Ticket | None, quantity: float) -> bool:
 
 
 def _take_targets(one: _Account, at: datetime, given: Mapping[str, Any], told: list[Recommendation] | None) -> None:
-    intent, day = payloads.read_intent(given), _session(at)
+    intent, day = payloads.read_intent(given, with_record=False), _session(at)
     for target in intent.decision.targets:
         if target.weight != target.weight:
             continue
@@ -224,22 +224,24 @@ def _sessions(events: Sequence[Event], points: Sequence[PointRow]) -> Iterator[S
             starts.append(at)
         elif spans:
             spans[-1][1] = max(spans[-1][1], at)
-    of_points = [one for one in events if one.kind == "forward.point"]
+    costs: dict[str, list[Mapping[str, Any]]] = {}
+    for one, row in zip((one for one in events if one.kind == "forward.point"), points, strict=True):
+        costs.setdefault(row.session, []).append(one.payload)
     for event in events:
         if event.kind != "forward.session" or event.account is not None:
             continue
         day = date.fromisoformat(event.payload["session"])
         (opens,), (closes,) = ((on := sessions(day, day)).opens_at.tolist(), on.closes_at.tolist())
         alive = sum(max(0, min(closes, until) - max(opens, since)) for since, until in spans)
-        costs = [one.payload for one, row in zip(of_points, points, strict=True) if row.session == str(day)]
+        asked = costs.get(str(day), [])
         yield SessionRow(
             str(day),
             (closes - opens) / 60e9,
             min(alive, closes - opens) / 60e9,
             restarts=sum(opens <= at < closes for at in starts),
-            calls=int(sum(one.get("calls", 0) for one in costs)),
-            failed_calls=int(sum(one.get("failed_calls", 0) for one in costs)),
-            cost_usd=float(sum(one.get("cost_usd", 0.0) for one in costs)),
+            calls=int(sum(one.get("calls", 0) for one in asked)),
+            failed_calls=int(sum(one.get("failed_calls", 0) for one in asked)),
+            cost_usd=float(sum(one.get("cost_usd", 0.0) for one in asked)),
             requests=int(event.payload.get("requests", 0)),
             failed=int(event.payload.get("failed", 0)),
         )

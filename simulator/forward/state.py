@@ -74,6 +74,7 @@ class State:
     stopped : {id of a fill: stop that it was to fill at} of what a stop closed
     again : ids of orders of the newest intent that an ending loop withdrew: the next plans them anew
     day : row of the session that ended last
+    with_records : whether decisions keep what was said before them, which the strategy reads and no page does
     """
 
     origin: Origin
@@ -92,6 +93,7 @@ class State:
     stopped: dict[str, float] = field(default_factory=dict)
     again: set[str] = field(default_factory=set)
     day: Mapping[str, Any] = field(default_factory=dict)
+    with_records: bool = True
     _protecting: set[str] = field(default_factory=set)
     """Ids under which exits were decided."""
     _decided: dict[str, int] = field(default_factory=dict)
@@ -139,7 +141,7 @@ class State:
     def apply(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Take in an event of the account."""
         if kind == "forward.intent":
-            self.take_intent(payloads.read_intent(payload))
+            self.take_intent(payloads.read_intent(payload, self.with_records))
         elif kind == "forward.fill":
             self.take_fill(payloads.read_fill(payload))
         elif kind == "forward.order":

@@ -191,9 +191,10 @@ class Store:
             query = select(events).where(events.c.digest == FORWARD, events.c.position.in_(positions))
             return [] if db is None or not positions else list(_read(db, query))
 
-    def newest_event(self) -> Stored | None:
-        """Return the newest event of all, without its payload; None in an empty store."""
-        return self._find_place(select(events).order_by(events.c.position.desc()).limit(1))
+    def newest_event(self, run_id: str | None = None) -> Stored | None:
+        """Return the newest event of a run, of all by None, without its payload; None where there is none."""
+        query = select(events) if run_id is None else select(events).where(events.c.run_id == run_id)
+        return self._find_place(query.order_by(events.c.position.desc()).limit(1))
 
     def holds(self, stored: Stored) -> bool:
         """Return True where this event stands in its place; a store that was put back from a backup may not have it."""

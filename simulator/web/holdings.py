@@ -65,7 +65,7 @@ class OrderLine:
 
 class _Account:
     def __init__(self, origin: Origin, opening: dict[str, float]) -> None:
-        self.state = State(origin)
+        self.state = State(origin, with_records=False)
         self.state.begin({"positions": opening})
         self.sent: dict[str, OrderLine] = {}
 

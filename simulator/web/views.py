@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from simulator.analysis.forward_facts import gather_facts, read_test
 from simulator.config import load_config
@@ -13,6 +17,7 @@ from simulator.errors import SimError, UsageError
 from simulator.forward.approvals import read_approvals, read_outcomes
 from simulator.forward.closing import find_owed
 from simulator.forward.project import project
+from simulator.forward.registration import FILE, find_folder
 from simulator.forward.review import review
 from simulator.forward.status import find_unchecked, read_status
 from simulator.forward.switches import read_switches
@@ -24,7 +29,7 @@ from simulator.runs.strategies import available
 from simulator.store.database import Store
 from simulator.store.events import Stored
 from simulator.web.feed import describe
-from simulator.web.holdings import Holding, read_book
+from simulator.web.holdings import read_book
 from simulator.web.reports import list_reports
 from simulator.web.timeline import read_timeline
 from simulator.workspace import Workspace
@@ -82,37 +87,69 @@ def look_at_approvals(workspace: Workspace, store: Store) -> dict[str, Any]:
 def look_at_test(workspace: Workspace, store: Store, run: str) -> dict[str, Any]:
     """Return a forward test: its loop, accounts, verdict, timeline and registration. Raises UsageError for none."""
     loops = [one for one in read_status(workspace, store) if one.run == run]
-    stored = store.of_forward(run)
-    if not stored:
+    facts = _read_test(workspace, store, run)
+    if not facts:
         raise UsageError(f'no forward test "{run}"', mend="the overview lists them")
-    started = next((one.event.payload for one in stored if one.event.kind == "forward.started"), {})
-    held, orders = read_book(stored)
     return {
-        "run": run,
+        **facts,
         "loop_": loops[-1] if loops else None,
         "worth": read_worth(workspace, store).get(run, {}),
         "owed": find_owed(store),
-        "strategy": loops[-1].strategy if loops else str(started.get("strategy", run)),
-        **_describe(workspace, run, stored),
-        "bills": read_bills(stored),
-        "held": held,
-        "orders": orders[:ORDERS],
-        "events": _list_events(stored[-NEWEST:][::-1]),
-        "occasions": read_timeline(stored),
+        "strategy": loops[-1].strategy if loops else facts["strategy"],
         "switches": read_switches(workspace),
     }
 
 
+@dataclass(eq=False)
+class Looked:
+    """Facts of a forward test that follow from its events and its registration, as they were `after` the newest event
+    and the last writing of that file."""
+
+    after: tuple[Stored | None, int | None] = (None, None)
+    facts: dict[str, Any] = field(default_factory=dict)
+    turn: Lock = field(default_factory=Lock)
+
+
+LOOKED: WeakKeyDictionary[Store, defaultdict[str, Looked]] = WeakKeyDictionary()
+
+
+def _read_test(workspace: Workspace, store: Store, run: str) -> dict[str, Any]:
+    """Return what the events of a test say, none where there are none; it is worked out once, however many look on."""
+    if store.newest_event(run) is None:
+        return {}
+    looked = LOOKED.setdefault(store, defaultdict(Looked))[run]
+    with looked.turn:
+        now = store.newest_event(run), _find_written(workspace, run)
+        if looked.after == now:
+            return looked.facts
+        stored = store.of_forward(run)
+        started = next((one.event.payload for one in stored if one.event.kind == "forward.started"), {})
+        held, orders = read_book(stored)
+        looked.facts = {
+            "run": run,
+            "strategy": str(started.get("strategy", run)),
+            **_describe(workspace, run, stored),
+            "bills": read_bills(stored),
+            "held": held,
+            "orders": orders[:ORDERS],
+            "events": _list_events(stored[-NEWEST:][::-1]),
+            "occasions": read_timeline(stored),
+        }
+        looked.after = now
+        return looked.facts
+
+
+def _find_written(workspace: Workspace, run: str) -> int | None:
+    """Return the instant at which the registration of a test was written last, None where there is none."""
+    with suppress(SimError, OSError):
+        return (find_folder(workspace.reports, run) / FILE).stat().st_mtime_ns
+    return None
+
+
 def look_at_holdings(workspace: Workspace, store: Store, run: str) -> dict[str, Any]:
     """Return what the accounts of a test hold at the prices of this moment, read again every few seconds."""
-    newest = store.newest_event()
-    held = () if newest is None else _read_holdings(store, run, newest.position, newest.recorded_at)
+    held = _read_test(workspace, store, run).get("held", ())
     return {"held": held, "worth": read_worth(workspace, store).get(run, {})}
-
-
-@lru_cache(maxsize=8)
-def _read_holdings(store: Store, run: str, _position: int, _recorded_at: str) -> tuple[Holding, ...]:
-    return tuple(read_book(store.of_forward(run))[0])
 
 
 def _describe(workspace: Workspace, run: str, stored: Sequence[Stored]) -> dict[str, Any]:
@@ -120,7 +157,7 @@ def _describe(workspace: Workspace, run: str, stored: Sequence[Stored]) -> dict[
     same: why, its alerts and its registration."""
     found: dict[str, Any] = {"page": None, "why": "", "registration": (), "digests": ()}
     try:
-        folder, record, registration, trials = read_test(workspace, run)
+        folder, record, registration, trials = read_test(workspace, run, stored)
     except SimError as error:
         return {**found, "why": error.found, "alerts": tabulate_alerts(project(run, stored).alerts)}
     found["alerts"] = tabulate_alerts(record.alerts)
