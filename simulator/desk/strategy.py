@@ -112,6 +112,16 @@ class Desk:
         """Model of every agent."""
         return {} if self.agents is None else {name: self.agents.seat(name) for name in AGENTS}
 
+    @property
+    def is_monitored(self) -> bool:
+        """False where all of monitoring is switched off."""
+        return bool(self.definition.house.schedule.monitor)
+
+    @property
+    def is_reviewed(self) -> bool:
+        """False where the review that ends a day is switched off."""
+        return self.definition.house.schedule.review is not None
+
     @cached_property
     def basis(self) -> str | None:
         """As JSON, what words before the open rest on beside market and code; None where nobody is asked."""
@@ -227,7 +237,7 @@ class DeskPoint:
         """Return what the desk does at this point, with its workflow after it in the record."""
         now, words = snapshot.as_of, opinion or Words()
         before = in_new_shares(workflow_of(journal, now), book)
-        workflow = before.at(now)
+        workflow = before.at(now, self.desk.is_reviewed)
         state, kept = self._keep(snapshot, book, journal)
         workflow = workflow.learn(held=dict(kept.held))
         given_up, vetoes = withdraw(state, before, self.point == REVIEW)
@@ -273,6 +283,8 @@ class DeskPoint:
             report = report_period(state, len(state.equity), 1)
             return Work(begun.on("REVIEW_COMPLETE", now), (), {"report": report})
         if self.point == WEEK:
+            if not self.desk.is_reviewed and workflow.takes("MARKET_CLOSE"):
+                workflow = workflow.on("MARKET_CLOSE", now).on("REVIEW_COMPLETE", now)
             begun = enter(workflow, "START_WEEKLY_REVIEW", now)
             return self._week(state, begun) if begun.state == "WEEKLY_REVIEW" else Work(begun)
         return Work(enter(workflow, "START_MONITORING", now) if workflow.state != "INTRADAY_MONITORING" else workflow)
@@ -331,7 +343,7 @@ class DeskPoint:
         the check, but for an open at or below the stop."""
         plans: Sequence[PlanRecord] = workflow.context.get("plans", ())
         now, targets, notes, sent = state.snapshot.as_of, [], [], []
-        waits = self.point == OPEN and state.snapshot.bars.frequency != "1d"
+        waits = self.point == OPEN and state.snapshot.bars.frequency != "1d" and self.desk.is_monitored
         if waits and plans and all(price_today(state, plan["symbol"]) is None for plan in plans):
             first = "no price of this session yet: plans wait for the first point of monitoring"
             return Work(workflow.learn(waiting=True), (), {"plans": list(plans), "notes": [first]})
@@ -341,6 +353,8 @@ class DeskPoint:
             price = price_today(state, plan["symbol"])
             if price is None and state.snapshot.bars.frequency != "1d":
                 why = "no price of this session: it may be halted"
+                if not self.desk.is_monitored:
+                    why = "no price of this session at the open, and monitoring, which would wait for one, is off"
                 vetoes.append({"rule": "check at the open", "symbol": plan["symbol"], "why": why})
                 continue
             if price is None:
@@ -410,7 +424,7 @@ class AskingPoint(DeskPoint):
         """Return `opinion` with the words of the optimizer on every plan, or of the reviewer at the end of a day that
         traded and of a week."""
         agents, now = self.desk.agents, snapshot.as_of
-        workflow = in_new_shares(workflow_of(journal, now), book).at(now)
+        workflow = in_new_shares(workflow_of(journal, now), book).at(now, self.desk.is_reviewed)
         if agents is None or workflow.state == "ERROR" or self.point not in (PRE_MARKET, REVIEW, WEEK):
             return opinion
         words = opinion or Words()

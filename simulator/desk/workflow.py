@@ -123,13 +123,15 @@ class Workflow:
         """Return the workflow with what was `learnt` added to its context."""
         return replace(self, context={**self.context, **learnt})
 
-    def at(self, now: datetime) -> Workflow:
+    def at(self, now: datetime, is_reviewed: bool = True) -> Workflow:
         """Return the workflow as it stands at `now`: another day begins with counters at zero and what survives of the
-        context, a state that has lasted too long is an ERROR, and ERROR is left by itself while it may be."""
+        context, and where no review ends one, IDLE; a state that has lasted too long is an ERROR, and ERROR is left by
+        itself while it may be."""
         day, found = now.astimezone(NEW_YORK).date(), self
         if day != self.day:
             kept = {name: value for name, value in self.context.items() if name in SURVIVES}
-            found = replace(self, day=day, context=kept, history=(), resets=0)
+            state = self.state if is_reviewed or self.state == "ERROR" else "IDLE"
+            found = replace(self, day=day, state=state, context=kept, history=(), resets=0)
         if found.state not in ("IDLE", "ERROR") and found.since is not None and now - found.since > STATE_LIMIT:
             found = found.on("ERROR_OCCURRED", now, error=f"{found.state} since {_write_instant(found.since)}")
         if found.state == "ERROR" and found.resets < RESETS_A_DAY:

@@ -306,6 +306,19 @@ def test_no_entry_is_further_above_its_stop_than_the_rule_allows_nor_beyond_its_
         assert price < target["exits"][0][1]
 
 
+@pytest.mark.parametrize("off", ["schedule.review", "schedule.pre_market", "schedule.open"])
+def test_a_point_that_is_switched_off_is_not_missed(house: Path, off: str) -> None:
+    period = ("--from", "2024-01-02", "--to", "2024-01-31", "--set", "agents=false", "--set", f"{off}=off")
+    run = call(house, "run", "--strategy", "momentum_desk", *SYMBOLS, *period)
+    assert run.exit_code == 0, (run.output, run.exception)
+    newest = max((house / "reports").glob("momentum_desk-*"), key=lambda one: (one / "run.json").stat().st_mtime_ns)
+    work = read_desk(read(newest))
+    assert work is not None
+    entered = {one.name: one.entered for one in work.states}
+    assert entered["ERROR"] == 0
+    assert entered["WEEKLY_REVIEW"] >= 4
+
+
 def test_vetoes_states_and_bills_are_those_of_the_records(evidence: Evidence) -> None:
     work = read_desk(evidence)
     assert work is not None

@@ -183,11 +183,27 @@ def test_a_hostile_headline_stands_in_an_envelope_and_moves_no_class_upwards(mak
     assert "shares" not in morning.analyses[0].row["said"]
 
 
-def test_a_symbol_that_was_not_asked_about_is_asked_again_and_then_no_answer(make_agents, state):
-    agents, spy = make_agents(lambda _: '{"candidates": [{"symbol": "GME", "rationale": "!"}], "market_note": "x"}')
+def of_morning(candidates, about):
+    """Return the function that answers screener and analyzer."""
+    named = [{"symbol": symbol, "rationale": "!"} for symbol in candidates]
+    screened = {"candidates": named, "market_note": "x"}
+    analysed = {"symbol": about, "recommendation": "BUY", "rationale": "r", "key_risks": []}
+    return lambda request: json.dumps(screened if request.purpose["stage"] == "screener" else analysed)
+
+
+def test_a_candidate_that_did_not_pass_is_struck_out_and_costs_the_others_nothing(make_agents, state):
+    agents, spy = make_agents(of_morning(("GME", "AAPL"), "AAPL"))
     morning = morning_of(agents, state)
-    assert '"GME" is not asked about' in morning.screening.error
-    assert len(morning.screening.keys) == 2 == len(spy.heard)
+    assert morning.screening.error is None
+    assert [(one.row["about"], one.error) for one in morning.analyses] == [("AAPL", None)]
+    assert len(spy.heard) == 2
+
+
+def test_an_analysis_of_another_symbol_is_asked_for_again_and_then_no_answer(make_agents, state):
+    agents, spy = make_agents(of_morning(("AAPL",), "GME"))
+    (analysis,) = morning_of(agents, state).analyses
+    assert '"GME" is not asked about' in analysis.error
+    assert len(spy.heard) == 3
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,10 @@ def test_an_entry_at_the_market_that_found_no_price_ends_with_its_session_too(fl
     assert [*withdraw(without, WAITING, day_is_over=True)[0]] == ["AAA", "BBB"]
 
 
-def test_a_symbol_without_a_price_of_its_session_is_not_bought_on_bars_within_a_day(desk: SimpleNamespace) -> None:
+@pytest.mark.parametrize("is_monitored", [True, False])
+def test_a_symbol_without_a_price_of_its_session_is_not_bought_on_bars_within_a_day(
+    desk: SimpleNamespace, is_monitored: bool
+) -> None:
     bars = desk.bars("2024-01-02", "2024-03-12", minutes=30)
     is_halted = (bars.session_of == day_number(DAY))[:, None] & (np.array(bars.symbols) == "AAA")
     names = ("open", "high", "low", "close", "volume")
@@ -90,11 +93,12 @@ def test_a_symbol_without_a_price_of_its_session_is_not_bought_on_bars_within_a_
     price = state.snapshot.last("BBB")
     other: PlanRecord = {**plan("BBB", None), "entry": price, "stop": price * 0.98, "shares": 10}
     workflow = Workflow(DAY, "MARKET_EXECUTION", context={"plans": [plan("AAA", None), other], "waiting": True})
-    done = DeskPoint(SimpleNamespace(), "monitor")._execute(state, workflow)
+    point = DeskPoint(SimpleNamespace(is_monitored=is_monitored), "monitor" if is_monitored else "open")
+    done = point._execute(state, workflow)
     assert [one.symbol for one in done.targets] == ["BBB"]
     (veto,) = done.record["vetoes"]
     assert (veto["rule"], veto["symbol"]) == ("check at the open", "AAA")
-    assert "halted" in veto["why"]
+    assert ("halted" if is_monitored else "monitoring, which would wait for one, is off") in veto["why"]
 
 
 @pytest.mark.parametrize(

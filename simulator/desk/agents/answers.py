@@ -144,10 +144,9 @@ class Turn(Spoken):
         return self
 
     def symbols_named(self) -> tuple[str, ...]:
-        """Symbols that a result is about."""
+        """Symbols that a result is about. Candidates are none: those that did not pass are struck out."""
         given = vars(self)
-        one = (given["symbol"],) if given.get("symbol") else ()
-        return (*one, *(candidate.symbol for candidate in given.get("candidates") or ()))
+        return (given["symbol"],) if given.get("symbol") else ()
 
     @model_serializer(mode="wrap")
     def _as_given(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -85,7 +85,8 @@ async def hold_morning(
     prices = {symbol: t.price for symbol, t in known.items()}
     screening = await ask_agent(agents, Asked("screener", Screening, facts, market, None, prices))
     morning = Morning(screening)
-    judged = await asyncio.gather(*(analyze(agents, market, known[symbol]) for symbol in morning.watchlist[:analysed]))
+    chosen = [known[symbol] for symbol in morning.watchlist if symbol in known][:analysed]  # any other is struck out
+    judged = await asyncio.gather(*(analyze(agents, market, t) for t in chosen))
     return replace(morning, analyses=tuple(judged))
 
 
