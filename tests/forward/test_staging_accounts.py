@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ from typing import Any
 import pytest
 
 from simulator.errors import BrokerError
-from simulator.forward.approvals import list_changed, read_approvals, read_outcomes
+from simulator.forward.approvals import Staged, list_changed, read_approvals, read_outcomes
 from simulator.forward.session import Session
-from simulator.forward.staging import Staging
+from simulator.forward.staging import Staging, find_due
 from simulator.forward.switches import PAUSE, throw
 from simulator.forward.watch import StoppedError
 from simulator.rehearsal.answers import answer_by_script, parse_answers
-from simulator.trading.model import Target
+from simulator.trading.model import BrokerFill, Target
 
 from .conftest import Market, trading
 from .sessions import RUN, TUESDAY, WEDNESDAY, Plan, Test
@@ -123,6 +124,20 @@ def test_where_a_part_has_filled_what_is_planned_anew_is_asked_once_and_ordered_
             assert trades[1].sizes["COUNCIL"].filled == (100.0, price * 50.0)
             outcomes = read_outcomes(session.store, trades)
             assert outcomes[trades[0].id]["COUNCIL"] == ["partly filled, the loop ended"], "the rest is the newer one's"
+
+
+def test_neither_what_a_stop_sold_nor_what_had_filled_before_is_taken_from_what_was_approved() -> None:
+    def fill(shares: float) -> BrokerFill:
+        return BrokerFill(f"{shares}", "entry", "B", 0, shares, 50.0)
+
+    asked = Staged(120.0, stop=40.0, exits="oto")
+    assert find_due(asked, [fill(120.0), fill(-120.0)], 0.0).size == 0.0, "its stop has the id of the entry"
+    rest = replace(asked, stop=None, exits="simple", filled=(60.0, 3_000.0))
+    assert find_due(rest, [fill(60.0), fill(-60.0)], 0.0).size == 120.0
+    assert find_due(rest, [fill(60.0), fill(20.0)], 80.0).size == 100.0
+    dollars = replace(rest, quantity=None, notional=500.0)
+    assert find_due(dollars, [fill(60.0), fill(2.0)], 62.0).size == 400.0
+    assert find_due(Staged(-30.0), [fill(-10.0), fill(10.0)], 0.0).size == -20.0
 
 
 def test_what_was_approved_and_is_planned_no_more_is_told_with_why(tmp_path: Path) -> None:
