@@ -1,4 +1,4 @@
-"""A decision of the desk for a terminal: its state, what every agent was shown, said and was told, plans, vetoes."""
+"""A decision of the desk for a terminal: its state, what agents saw, said and were told, plans, vetoes, report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 
 from simulator.council.records import DecisionRecord
+from simulator.number_format import counted, dollars
 from simulator.report.decision_text import SHOWN_OF_KEY
 from simulator.report.renderers.console import Text
 
@@ -29,13 +30,21 @@ def show_desk(record: DecisionRecord, symbol: str | None) -> Iterator[Renderable
     agents = [row for row in record.get("agents") or () if symbol is None or row["about"] in (None, symbol)]
     for row in agents:
         yield from _show_agent(row)
-    for name in ("watchlist", "analyses", "plans", "vetoes"):
-        rows = [one for one in record.get(name) or () if symbol is None or symbol in _brief(one)]
+    rejected = [f"{name}: {'; '.join(why)}" for name, why in (record.get("rejected") or {}).items()]
+    for name in ("watchlist", "rejected", "analyses", "plans", "vetoes", "notes", "moves"):
+        given = rejected if name == "rejected" else record.get(name) or ()
+        rows = [one for one in given if symbol is None or symbol in _brief(one)]
         if rows:
             yield Text(f"\n{name.capitalize()}", "bold")
             yield from (Padding(Text(_brief(one)), (0, 0, 0, 2)) for one in rows)
         if name == "analyses":
             yield from _show_passed_over(record, symbol)
+    if (report := record.get("report")) and symbol is None:
+        yield Text("\nReport", "bold")
+        parts = [f"grade {report['grade']}", counted(report["entries"], "entry", "entries")]
+        parts += [counted(len(report["trades"]), "trade") + " closed"]
+        parts += [] if report["profit"] is None else [f"profit {dollars(report['profit'], 2)}"]
+        yield Padding(Text(", ".join(parts)), (0, 0, 0, 2))
 
 
 def _show_passed_over(record: DecisionRecord, symbol: str | None) -> Iterator[RenderableType]:

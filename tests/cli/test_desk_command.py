@@ -354,6 +354,19 @@ def test_the_report_shows_them_and_markdown_goes_where_a_repository_keeps_it(hou
     assert "Rank correlation of the class of an analysis" in text
 
 
+def test_explain_says_why_symbols_did_not_pass_what_was_not_checked_and_how_the_day_was_graded(
+    house: Path, evidence: Evidence
+) -> None:
+    day = next(one["session"] for one in evidence.decisions if one["targets"] and one["record"].get("notes"))
+    told = " ".join(call(house, "explain", evidence.folder.name, day).stdout.split())
+    of_day = [one["record"] for one in evidence.decisions if one["session"] == day]
+    symbol, why = next((name, why) for one in of_day for name, why in one.get("rejected", {}).items())
+    assert f"{symbol}: {'; '.join(why)}" in told
+    assert "the check that it opens above its stop is skipped" in told
+    (graded,) = (one["report"] for one in of_day if "report" in one)
+    assert f"grade {graded['grade']}, " in told
+
+
 def test_explain_says_which_symbols_to_be_bought_are_held_already(house: Path, evidence: Evidence) -> None:
     found = None
     for row in evidence.decisions:
