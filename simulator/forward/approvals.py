@@ -24,6 +24,7 @@ from pydantic import TypeAdapter
 from simulator.errors import SimError, UsageError
 from simulator.forward.exposure import Exposure, Room
 from simulator.forward.payloads import from_json, to_json
+from simulator.number_format import price as write_price
 from simulator.store.database import Store
 from simulator.store.events import Event, Stored
 from simulator.store.kept import Kept
@@ -273,12 +274,16 @@ def read_outcomes(store: Store, trades: Iterable[Approval]) -> dict[str, dict[st
     asked = sorted(trades, key=lambda one: one.position)
     came: dict[str, dict[str, list[str]]] = {}
     until: dict[tuple[str, str, str, str], float] = {}
-    with _orders.of(store) as ended:
+    with _orders.of(store) as ended, _paid.of(store) as paid:
         for one in reversed(asked):
             for name in one.sizes:
                 key = one.run, one.decided_at[:10], name, one.symbol
                 if one.state == "approved" and (found := ended.get(key)):
-                    told_of = [told for at, told in found.values() if one.position < at < until.get(key, inf)]
+                    told_of = [
+                        told + paid.get((one.run, name, order), Paid()).text
+                        for order, (at, told) in found.items()
+                        if one.position < at < until.get(key, inf)
+                    ]
                     came.setdefault(one.id, {})[name] = told_of
                 until[key] = one.position
     return came
@@ -295,6 +300,28 @@ def _take_order(ended: Ended, stored: Stored) -> None:
 
 
 _orders = Kept(("forward.order",), Ended, _take_order)
+
+
+@dataclass
+class Paid:
+    """Signed shares that an order has filled, and their dollars."""
+
+    shares: float = 0.0
+    dollars: float = 0.0
+
+    @property
+    def text(self) -> str:
+        return f": {abs(self.shares):,.10g} at {write_price(self.dollars / self.shares)}" if self.shares else ""
+
+
+def _take_fill(paid: dict[tuple[str, str, str], Paid], stored: Stored) -> None:
+    given = stored.event.payload
+    one = paid.setdefault((stored.run_id, stored.event.account or "", str(given["client_order_id"])), Paid())
+    one.shares += float(given["quantity"])
+    one.dollars += float(given["quantity"]) * float(given["price"])
+
+
+_paid = Kept(("forward.fill",), dict[tuple[str, str, str], Paid], _take_fill)
 
 
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────

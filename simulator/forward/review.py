@@ -48,9 +48,10 @@ class Review:
 
 def read_prices(heart: Heartbeat, stale_s: float, now: datetime) -> dict[str, PriceNow]:
     """Return the prices that a loop wrote last, by symbol. Its clock, which may be a rehearsal's, counts on by the
-    seconds of this machine's since then."""
-    told, since = datetime.fromisoformat(heart.now), heart.age_s(now)
-    ages = {symbol: ((told - one.at).total_seconds() + since, one) for symbol, one in read_quotes(heart.prices).items()}
+    seconds of this machine's since then; it was no earlier than the newest price that it knew."""
+    quotes, since = read_quotes(heart.prices), heart.age_s(now)
+    told = max([datetime.fromisoformat(heart.now), *(one.at for one in quotes.values())])
+    ages = {symbol: ((told - one.at).total_seconds() + since, one) for symbol, one in quotes.items()}
     return {
         symbol: PriceNow(one.price, one.at.isoformat(), age, age > stale_s)
         for symbol, (age, one) in ages.items()

@@ -11,7 +11,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -22,7 +22,7 @@ from simulator.forward.status import read_health
 from simulator.forward.switches import Switches, read_switches
 from simulator.printing import printable
 from simulator.store.database import Store
-from simulator.store.events import Stored
+from simulator.store.events import Event, Stored
 from simulator.workspace import Workspace
 
 EVERY_S = 0.1
@@ -169,4 +169,12 @@ def describe(stored: Stored) -> str:
         for name, value in stored.event.payload.items()
         if isinstance(value, str | int | float) and value and name not in INTERNAL and not name.endswith(("_id", "_at"))
     )
-    return printable(" · ".join(plain))[:MOST_TEXT]
+    return printable(" · ".join((*plain, *_list_orders(stored.event))))[:MOST_TEXT]
+
+
+def _list_orders(event: Event) -> Iterator[str]:
+    """Yield what an intent orders, symbol by symbol."""
+    for one in event.payload.get("orders", ()) if event.kind == "forward.intent" else ():
+        size = one.get("quantity") or one.get("notional") or 0.0
+        unit = "" if one.get("quantity") else "$"
+        yield f"{'buy' if size > 0.0 else 'sell'} {unit}{abs(size):,.10g} {one['symbol']}"

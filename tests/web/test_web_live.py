@@ -25,6 +25,7 @@ from simulator.store.database import Store
 from simulator.store.events import Event, Stored
 from simulator.trading.model import BrokerFill
 from simulator.trading.orders import Origin
+from simulator.web.feed import describe
 from simulator.web.holdings import read_book
 from simulator.web.timeline import _brief, read_timeline
 from simulator.workspace import Workspace, make_workspace
@@ -143,6 +144,8 @@ def test_positions_orders_and_fills_stand_with_their_prices_and_add_up_to_the_ac
     assert {one.kind for one in orders} <= {"market", "limit", "stop", "exit"}, "nobody else ordered here"
     assert all(one.stop is not None for one in held if one.account == "COUNCIL"), "they are protected at the broker"
     assert "somebody else" not in page
+    intent = next(one for one in stored if one.event.kind == "forward.intent" and one.event.payload["orders"])
+    assert f"buy {intent.event.payload['orders'][0]['quantity']:,.10g} " in describe(intent)
     assert "P&amp;L" in ask(test_site, "GET", "/", cookie=bob["cookie"])[2]
 
 

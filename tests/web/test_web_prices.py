@@ -142,3 +142,13 @@ def test_a_change_that_is_none_is_refused_in_one_line(site: Site, query: str) ->
     path = f"/approvals/preview?{query.format(id=approve()['answers'][0]['id'])}"
     status, _, text = ask(site, "GET", path, cookie=bob["cookie"])
     assert (status, text.count("\n")) == (409, 1)
+
+
+def test_a_price_that_came_after_the_time_the_loop_last_read_is_of_now_and_becomes_old(site: Site) -> None:
+    site.ask("SPY")
+    site.beat(101.0, age_s=-200.0)  # a rehearsal's clock may run faster than this machine's
+    trades, at = read_approvals(site.store), datetime.now(UTC)
+    for later, least, old in ((0.0, 0.0, False), (500.0, 499.0, True)):
+        (found,) = review(site.workspace, trades, at + timedelta(seconds=later)).values()
+        assert found.now is not None
+        assert (found.now.age_s >= least, found.now.is_old) == (True, old)
