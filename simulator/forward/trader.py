@@ -28,7 +28,7 @@ from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK
 from simulator.store.events import Kind
 from simulator.trading.broker import DeniedError, RejectedError
-from simulator.trading.cycle import Intent, execute
+from simulator.trading.cycle import Intent, execute, narrow
 from simulator.trading.model import Book, BrokerFill, Decision
 from simulator.trading.orders import compile_orders, session_hours
 from simulator.trading.strategy import ReadsPast, Strategy
@@ -153,11 +153,17 @@ class Trader:
                 return
 
     async def plan_anew(self, now: datetime, plan: Plan, record: Record, tell: Tell) -> None:
-        """Put the newest intent on record as it is planned now, in a further revision."""
+        """Put what an ending loop withdrew of the newest intent, and what was never sent, on record as it is planned
+        now, in a further revision: what was done of it stands, whatever the prices are and whatever has left since."""
+        state, intent = self.state, self.state.intent
+        newest = () if intent is None else compile_orders(intent, state.origin, state.profile)
+        left = {one.symbol for one in newest if one.client_order_id not in state.states}
+        left |= {state.tickets[key].symbol for key in state.again}
 
         async def anew() -> bool:
-            revision = self.state.intent.revision + 1 if self.state.intent else 0
-            self.record_intent(await plan(await self.broker.account(), revision), record)
+            revision = 0 if intent is None else intent.revision + 1
+            planned = await plan(await self.broker.account(), revision)
+            self.record_intent(narrow(planned, frozenset(left)), record)
             return True
 
         await self._or_leave(anew(), now, record, tell)

@@ -167,7 +167,7 @@ async def execute(
             if _has_changed(intent, account.positions, open_orders, sent.values(), left):
                 if left is not None and turns.unprotected:
                     return turns.execution(sent)  # not before what was sent has ended and is protected
-                anew = _only(await replan(account, intent.revision + 1), left)
+                anew = narrow(await replan(account, intent.revision + 1), left)
                 await record(anew)  # before it counts: what is not on record is never sent
                 intent, made = anew, set()
                 continue
@@ -295,7 +295,7 @@ def _is_in(symbol: str, symbols: frozenset[str] | None) -> bool:
     return symbols is None or symbol in symbols
 
 
-def _only(intent: Intent, symbols: frozenset[str] | None) -> Intent:
+def narrow(intent: Intent, symbols: frozenset[str] | None) -> Intent:
     """Return `intent` with what it asks for on `symbols` alone; None for all."""
     if symbols is None:
         return intent
