@@ -67,16 +67,22 @@ def keep(state: DeskState, held: Mapping[str, HeldRecord], plans: Sequence[PlanR
 def protect(
     state: DeskState, symbol: str, shares: float, trip: RoundTrip | None, plan: PlanRecord | None
 ) -> HeldRecord:
-    """Return stop and targets of a new position, from what was paid: never wider than the caps allow."""
+    """Return stop and targets of a new position, from what was paid: never wider than the caps allow, and never under
+    the stop of its plan, which has stood since the fill. A fill just above that one leaves half an ATR as its risk,
+    by which the targets lie."""
     entry = trip.entry_price if trip is not None else state.book.marks[symbol]
     most = state.caps.stop
     found = None if plan is None else stop_price(entry, plan["atr"], plan.get("lows", ()), most)
     stop = math.ceil((1.0 - most) * entry * 100 - 1e-9) / 100 if found is None else found
     if stop >= entry:  # of shares for cents: a cent below is wider than the caps, and there is none between
         stop = round(math.ceil(entry * 100 - 1e-9) / 100 - 0.01, 2)
+    live = stop if plan is None else max(stop, plan["stop"])
+    if plan is not None and live > stop:
+        nearest = math.floor((entry - 0.5 * plan["atr"]) * 100 + 1e-9) / 100
+        stop = max(stop, min(live, nearest))
     targets = [*target_prices(entry, stop, state.caps.exits)]
     bought = trip.quantity if trip is not None else shares  # the first target may be reached before the next point
-    return {"entry": entry, "shares": bought, "first_stop": stop, "stop": stop, "targets": targets}
+    return {"entry": entry, "shares": bought, "first_stop": stop, "stop": live, "targets": targets}
 
 
 def next_stop(

@@ -19,7 +19,8 @@ class StepRecord(TypedDict):
 
 
 class HeldRecord(TypedDict):
-    """Protection of one position: `entry` as paid, shares at the entry, the stop it began with and the one now."""
+    """Protection of one position: `entry` as paid, shares at the entry, the stop its risk is measured to and the one
+    now."""
 
     entry: float
     shares: float

@@ -349,6 +349,7 @@ class DeskPoint:
             return Work(workflow.learn(waiting=True), (), {"plans": list(plans), "notes": [first]})
         workflow = workflow.learn(waiting=False) if workflow.context.get("waiting") else workflow
         vetoes: list[VetoRecord] = []
+        priced: dict[str, PlanRecord] = {}
         for plan in plans:
             price = price_today(state, plan["symbol"])
             if price is None and state.snapshot.bars.frequency != "1d":
@@ -371,6 +372,7 @@ class DeskPoint:
                 continue
             else:
                 size = screening.size_of(state, plan["symbol"], now_at["entry"], now_at["stop"])
+                priced[plan["symbol"]] = now_at
                 plan = {**now_at, "shares": min(plan["shares"], size.shares)}
             found = find_vetoes(Proposal(plan["symbol"], plan["shares"], plan["entry"], plan["stop"]), state)
             vetoes += [{"rule": one.rule, "symbol": one.symbol, "why": one.why} for one in found]
@@ -379,6 +381,8 @@ class DeskPoint:
             targets.append(as_entry(state, plan))
             sent.append(plan["symbol"])
             state = with_plan(state, plan)
+        if priced:  # the stop that goes with the order is the one that a fill may not lower
+            workflow = workflow.learn(plans=[priced.get(one["symbol"], one) for one in plans])
         done = not sent or self.point != OPEN
         workflow = workflow.on("EXECUTION_COMPLETE", now, sent=sent) if done else workflow.learn(sent=sent)
         record = {"plans": list(plans), "vetoes": vetoes, "notes": notes}

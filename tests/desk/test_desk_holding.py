@@ -104,6 +104,31 @@ def test_what_has_filled_in_a_bar_that_goes_on_keeps_the_exits_it_was_sent_with(
     assert keep(filled, {}, (), sells=False).held["A"]["entry"] == 99.0, "nobody sent it: it is protected at once"
 
 
+PLANNED: PlanRecord = {"symbol": "A", "shares": 10, "entry": 301.99, "limit": 301.99, "stop": 299.92, "atr": 4.14,
+                       "targets": [305.1, 307.17], "support": 299.92, "lows": [294.61, 299.92],
+                       "binding": "position"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("paid", "stop", "first_stop"),
+    [
+        (301.99, 299.92, 299.92),
+        (301.31, 299.92, 299.24),  # worked out anew it would be 294.61: half an ATR, 2.07, is the risk
+        (299.95, 299.92, 297.88),
+        (299.50, 299.92, 297.43),  # opened at or below its stop: that stands, and sells it
+        (309.50, 301.22, 301.22),  # above the plan the stop comes up
+    ],
+)
+def test_a_fill_below_its_plan_never_lowers_the_stop_that_stands(paid: float, stop: float, first_stop: float) -> None:
+    marked = state_at(100.0)
+    marked = replace(marked, book=replace(marked.book, marks={"A": paid}))
+    found = protect(marked, "A", 10.0, None, PLANNED)
+    assert (found["stop"], found["first_stop"]) == (pytest.approx(stop), pytest.approx(first_stop))
+    first, second = found["targets"]
+    risk = paid - first_stop
+    assert (first, second) == (pytest.approx(paid + 1.5 * risk, abs=0.006), pytest.approx(paid + 2.5 * risk, abs=0.006))
+
+
 def test_an_entry_that_waits_at_a_support_is_protected_at_the_next_one_below(bars: Bars) -> None:
     snapshot = bars.snapshot(datetime(2024, 6, 3, 10, tzinfo=NEW_YORK))
     flat = DeskState(snapshot, Book(100_000.0, {}, {one: snapshot.last(one) for one in snapshot.symbols}, 100_000.0))
@@ -111,7 +136,7 @@ def test_an_entry_that_waits_at_a_support_is_protected_at_the_next_one_below(bar
     assert (plan["entry"], plan["limit"], vetoes) == (513.65, 513.65, [])  # a low of May was 513.6523
     assert (plan["support"], plan["stop"]) == (pytest.approx(507.4656, abs=1e-4), 507.47)  # two ATR below is 504.02
     # What is paid has its own support: above the limit that low itself, as little above it half an ATR.
-    for paid, stop in ((513.65, 507.47), (513.0, 507.47), (507.4656, 501.95), (516.5, 513.66), (514.0, 511.6)):
+    for paid, stop in ((513.65, 507.47), (513.0, 507.47), (507.4656, 505.05), (516.5, 513.66), (514.0, 511.6)):
         marked = replace(flat, book=replace(flat.book, marks={"SPY": paid}))
         assert protect(marked, "SPY", 1.0, None, plan)["first_stop"] == pytest.approx(stop, abs=0.011)
     now = at_price({**plan, "limit": None}, 516.5, flat.caps)

@@ -95,7 +95,9 @@ def test_a_symbol_without_a_price_of_its_session_is_not_bought_on_bars_within_a_
     workflow = Workflow(DAY, "MARKET_EXECUTION", context={"plans": [plan("AAA", None), other], "waiting": True})
     point = DeskPoint(SimpleNamespace(is_monitored=is_monitored), "monitor" if is_monitored else "open")
     done = point._execute(state, workflow)
-    assert [one.symbol for one in done.targets] == ["BBB"]
+    (sent,) = done.targets
+    assert sent.symbol == "BBB"
+    assert sent.stop == done.workflow.context["plans"][1]["stop"] != other["stop"], "a fill is held to what was sent"
     (veto,) = done.record["vetoes"]
     assert (veto["rule"], veto["symbol"]) == ("check at the open", "AAA")
     assert ("halted" if is_monitored else "monitoring, which would wait for one, is off") in veto["why"]
