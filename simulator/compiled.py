@@ -49,12 +49,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
 
 _PARTS: list[Callable[..., Any]] = []
+_APART: set[Callable[..., Any]] = set()
 
 
 def inner(function: F) -> F:
     """Let entries call `function`. It is compiled into them and stays plain Python for everyone else."""
     _PARTS.append(function)
     return function
+
+
+def apart(function: F) -> F:
+    """Let entries call `function`, which stays a function of its own: a long loop then has all registers to itself."""
+    _APART.add(function)
+    return inner(function)
 
 
 class Entry(Generic[P]):
@@ -150,7 +157,7 @@ def _with_digest(function: Callable[..., None], digest: str) -> Callable[..., No
 def _make_inlined(function: F) -> F:
     import numba
 
-    seen: F = numba.extending.register_jitable(**OPTIONS, forceinline=True)(function)
+    seen: F = numba.extending.register_jitable(**OPTIONS, forceinline=function not in _APART)(function)
     return seen
 
 

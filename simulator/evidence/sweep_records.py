@@ -34,7 +34,7 @@ MEMBER_COLUMNS = {
 
 class SealRecord(TypedDict):
     """Metadata of a chunk: digest of its study, its first member and the one after its last, sha256 (hex) of its table
-    and of the series beside it, and {member: why it could not be played}."""
+    and of sums of the series beside it, and {member: why it could not be played}."""
 
     study: str
     members: list[int]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator import numerics
 from simulator.market.bars import Floats
 from simulator.rules.base import FORMS_OF_MANY, Rule, settings_of, step_by_step, uniform
 from simulator.rules.crossings import compare_averages
@@ -75,12 +76,13 @@ def sma_crosses(kind: type[Rule], market: Occasions, many: Sequence[Given]) -> F
     # Others than the comparison can take, and read past the sums with, are asked date by date below.
     windows[(windows[:, 0] <= 0) | (windows[:, 0] > windows[:, 1])] = 1, 2**62
     unsigned = windows.astype(np.uint64)
-    targets = np.empty((len(many), *market.listed.shape))
+    targets = numerics.room(len(many), *market.listed.shape)
     weight, histories = 1 / len(market.symbols), [market.history(n) for n in range(len(market.symbols))]
     known_then, room = np.array([ends for _, ends in histories], dtype=np.uint64), 1024
     while True:
         unsure, count = np.empty((room, 3), dtype=np.int64), np.zeros(1, dtype=np.int64)
-        compare_averages(market.running_sums, known_then, unsigned, weight, targets, unsure, count)
+        rows = targets.reshape(len(many), market.listed.size)
+        compare_averages(market.running_sums, known_then, unsigned, weight, rows, unsure, count)
         if count[0] <= room:
             break
         room = int(count[0])

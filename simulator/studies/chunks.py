@@ -30,7 +30,7 @@ class Chunk:
     ----------
     columns : {name: (R,)}: settings, and measures as :class:`simulator.replay.kernel.batch.Results` has them
     beyond : (R, S) what each member earned beyond its own usual exposure, session by session
-    digest : sha256 (hex) of the file of `beyond`; taken where it was played, side by side with other chunks
+    digest : of the file of `beyond`; taken where it was played, side by side with other chunks
     failures : {member: why it could not be played}; its measures and returns are NaN
     """
 

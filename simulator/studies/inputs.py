@@ -73,15 +73,12 @@ class Member(NamedTuple):
     interest: str | float
     tape: Tape | None = None
     desk: Desk | None = None
+    exits: Exits = NO_EXITS
 
     @property
     def place(self) -> tuple[Any, ...]:
         """Key of what `SweepInputs.staged`, `market` and `occasions` depend on, quick to compare while members live."""
         return self.history, id(self.points), self.weekday, self.interest, self.cash
-
-    @property
-    def exits(self) -> Exits:
-        return NO_EXITS if self.rule is None else exits_of(self.rule)
 
     @property
     def priced(self) -> bool:
@@ -159,7 +156,8 @@ class SweepInputs:
             if points is None:
                 points = settings.points.setdefault(rule.cadence, points_of(RuleStrategy(rule), schedule))
             interest = settings.config.costs.cash_interest
-            found.append(Member(number, rule, settings.rules, cash, rule.window, points, schedule.weekday, interest))
+            place = rule.window, points, schedule.weekday, interest
+            found.append(Member(number, rule, settings.rules, cash, *place, exits=exits_of(rule)))
         return found
 
     def _council_member(self, number: int) -> Member:

@@ -45,7 +45,7 @@ class SweepFolder:
         import pyarrow.parquet as pq
 
         rows = io.BytesIO()
-        table = pa.table({name: pa.array(values.tolist()) for name, values in chunk.columns.items()})
+        table = pa.table({name: pa.array(values) for name, values in chunk.columns.items()})
         seal: SealRecord = {
             "study": self.study,
             "members": [chunk.first, chunk.first + len(chunk.beyond)],
@@ -103,7 +103,7 @@ class SweepFolder:
         path = self._table(first)
         try:
             seal = read_seal(path)
-            there = {"study": self.study, "members": [first, end], **digests_of(path)}
+            there = {"study": self.study, "members": [first, end], **digests_of(path, seal)}
         except (OSError, KeyError, ValueError):  # pyarrow's own errors are of these kinds
             return None
         return seal if {**seal, **there} == seal else None

@@ -47,8 +47,8 @@ FEW = 100
 LEAST_CHUNKS = 16
 """Chunks that a small sweep is cut into, so that all processors have work."""
 
-MANY, LEAST_OF_MANY = 1_000, 125
-"""So many members are in chunks of at least so many: a chunk takes as long as twenty quick members besides."""
+MANY = 1_000
+"""Members from which on chunks are as large as they may be: one takes as long as thirty quick members besides."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of members that are done, and of all."""
@@ -121,7 +121,7 @@ class Sweep:
         if self.study.space.search == "tpe":
             return [(first, min(first + BATCH, len(self.study))) for first in range(0, len(self.study), BATCH)]
         most, count = CHUNK_OF_STEPS if self.inputs.by_step else CHUNK, len(self.study)
-        size = min(most, max(-(-count // LEAST_CHUNKS), LEAST_OF_MANY if count >= MANY else 1))
+        size = most if count >= MANY else min(most, -(-count // LEAST_CHUNKS))
         return [(first, min(first + size, count)) for first in range(0, count, size)]
 
     def missing(self) -> list[Span]:

@@ -16,9 +16,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from simulator.errors import SimError, UsageError
+from simulator.evidence.sweep_records import SealRecord
+from simulator.evidence.verify_sweep import digests_of, series_digest, series_head
 from simulator.files import read_bytes
 from simulator.runs.spec import RunSpec
 from simulator.studies.executors import Executor, choose_executor
@@ -184,6 +189,26 @@ def test_executors_are_named_with_their_address() -> None:
         choose_executor("dusk")
     with pytest.raises(UsageError, match="has no address"):
         choose_executor("loky=tcp://10.0.0.1:1")
+
+
+def test_a_series_is_known_by_its_sums_and_one_of_an_earlier_version_by_its_sha256(tmp_path: Path) -> None:
+    series = np.random.default_rng(3).normal(size=(5, 40))
+    seal: SealRecord = {"study": "s", "members": [0, 5], "table": "", "beyond": series_digest(series), "failures": {}}
+    path = tmp_path / "0.parquet"
+    pq.write_table(pa.table({"sharpe": [1.0]}), path)
+
+    def digest_of(numbers: Any, more: bytes = b"", **told: str) -> str:
+        path.with_suffix(".npy").write_bytes(series_head(numbers) + numbers.tobytes() + more)
+        return digests_of(path, {**seal, **told})["beyond"]  # type: ignore[typeddict-item]
+
+    assert digest_of(series) == seal["beyond"]
+    signs, order = series.copy(), series[::-1].copy()
+    signs[2, :2] *= -1  # which leaves the sum of the row as it was
+    for other in (signs, order, series[:4], series.reshape(8, 25)):
+        assert digest_of(other) != seal["beyond"]
+    assert digest_of(series, more=b"more") == ""
+    content = series_head(series) + series.tobytes()
+    assert digest_of(series, beyond="0" * 64) == hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.medium

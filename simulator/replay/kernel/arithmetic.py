@@ -10,6 +10,7 @@ import numpy as np
 
 from simulator.compiled import inner
 from simulator.replay.kernel.state import AccountState, Member
+from simulator.trading.execution import SESSIONS_A_YEAR
 
 TOLERANCE = 1 + 1e-12
 """As in `trading.fills`, and written down again."""
@@ -26,6 +27,13 @@ def commission_of(a: AccountState, rules: Member, shares: float, price: float) -
         return 0.0
     size = abs(shares)
     return max(rules.commission_min, size * rules.commission_per_share + size * price * a.commission)
+
+
+@inner
+def cash_rate(a: AccountState, rules: Member, cash_return: float) -> float:
+    """Return the interest of a session whose `cash_return` is this, as a fraction of the cash carried into it."""
+    rate = cash_return if np.isnan(a.interest) else a.interest
+    return rate + rules.margin_spread / SESSIONS_A_YEAR if a.carried < 0.0 else rate
 
 
 @inner

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from simulator import numerics
 from simulator.errors import UsageError
 from simulator.market.bars import Bars, Floats, Instants
 from simulator.replay.kernel.market import PreparedMarket, Targets, exits_of, read_only, targets_of
@@ -36,9 +37,6 @@ CHUNKS_A_THREAD = 4
 
 AT_ONCE = 2**21
 """Weights worked out before they are played: 16 MB a thread."""
-
-LARGE_PAGES = 2**22
-"""Bytes from which on numpy asks for pages of 2 MB."""
 
 Weigh = Callable[[int], Floats]
 """Called with the number of a member; returns its weights (K, N), NaN where a symbol is left alone."""
@@ -297,7 +295,7 @@ def play_many(
     equity, measures = np.empty((count if paths else 0, bars)), np.empty((count, len(MEASURES)))
     sessions = len(batch.market.free)
     earned = np.empty((count if beyond and excess else 0, sessions))
-    over = _rows(count if beyond else 0, sessions)
+    over = numerics.room(count if beyond else 0, sessions)
     step = -(-count // (threads * CHUNKS_A_THREAD)) if threads > 1 else count
     if batch.weigh_many is not None:
         step = min(step, AT_ONCE // max(1, batch.targets.weight.size))
@@ -307,7 +305,8 @@ def play_many(
         part = batch.part(first, min(first + step, count))
         row = equity[first : first + step] if paths else np.empty((1, bars))
         rows = slice(first, first + step)
-        curves = Curves(row, np.empty(bars), np.empty(bars), np.empty((0, 0)), measures[rows], earned[rows], over[rows])
+        cash, gross, inverse = np.empty((3, bars))
+        curves = Curves(row, cash, gross, inverse, np.empty((0, 0)), measures[rows], earned[rows], over[rows])
         part.play(Room.of(symbols, 0, 0, 0), curves)
 
     _run(play_chunk, range(0, count, step), threads)
@@ -315,13 +314,6 @@ def play_many(
     asked = {"excess": beyond and excess, "beyond": beyond}
     series = {name: made for name, made in (("excess", earned), ("beyond", over)) if asked[name]}
     return Results(**columns, **series, equity=equity if paths else None)
-
-
-def _rows(count: int, columns: int) -> Floats:
-    """Return (count, columns) room in large pages: taking small ones from the system takes half as long as playing."""
-    cells = count * columns
-    room = max(cells, LARGE_PAGES // 8) if cells > LARGE_PAGES // 32 else cells
-    return np.empty(room)[:cells].reshape(count, columns)
 
 
 def play_books(batch: Batch, threads: int = 1) -> list[Ledger]:

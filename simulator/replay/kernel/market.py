@@ -168,10 +168,11 @@ class Targets(NamedTuple):
     """Decisions of all tapes, one tape after the other.
 
     `due` (K,) are the bars that decisions are carried out at, `at` (K,) the instants they were made at; `weight` (K,
-    N) is NaN where a symbol is left alone. The prices (K, N) have no rows where no decision names any. `exits` (K, N,
-    P, 2) are the share of what is left and the price of each part, as `trading.parts` has them, with no rows where
-    nothing leaves in parts; `take_profit` is that of the rest. `terms` (K, N) have rows where weights and limits wait
-    for the account: each member settles them in `settled` (2, K, N), which is the memory of `weight` and `limit`.
+    N) is NaN where a symbol is left alone, `in_row` (KN,) the same in one row. The prices (K, N) have no rows where no
+    decision names any. `exits` (K, N, P, 2) are the share of what is left and the price of each part, as
+    `trading.parts` has them, with no rows where nothing leaves in parts; `take_profit` is that of the rest. `terms` (K,
+    N) have rows where weights and limits wait for the account: each member settles them in `settled` (2, K, N), which
+    is the memory of `weight` and `limit`.
     """
 
     due: Instants
@@ -183,6 +184,7 @@ class Targets(NamedTuple):
     exits: Floats
     terms: NDArray[Any]
     settled: Floats
+    in_row: Floats
 
     @classmethod
     def stated(
@@ -194,15 +196,16 @@ class Targets(NamedTuple):
         parts = np.empty((0, weight.shape[1], 0, 2))
         if exits is not None:
             parts, take_profit = parts_of_many(exits, take_profit)
-        terms = read_only(np.empty(none.shape[1:], dtype=TERMS))
-        return cls(due, at, weight, limit, stop, read_only(take_profit), read_only(parts), terms, none)
+        terms, take_profit, parts = map(read_only, (np.empty(none.shape[1:], dtype=TERMS), take_profit, parts))
+        return cls(due, at, weight, limit, stop, take_profit, parts, terms, none, weight.reshape(-1))
 
     def unsettled(self) -> Targets:
         """Return the same targets with weights and limits of their own, all to be settled."""
         if not len(self.terms):
             return self
         settled = np.full((2, *self.terms.shape), np.nan)
-        return self._replace(weight=read_only(settled[0]), limit=read_only(settled[1]), settled=settled)
+        weight, limit = map(read_only, settled)
+        return self._replace(weight=weight, limit=limit, settled=settled, in_row=weight.reshape(-1))
 
 
 def exits_of(tapes: Sequence[Tape]) -> Floats | None:

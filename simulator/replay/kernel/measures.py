@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.compiled import inner
+from simulator.compiled import apart, inner
+from simulator.market.bars import Floats
 from simulator.replay.kernel.market import ExcessReturns, MarketArrays
 from simulator.replay.kernel.state import AccountState, Curves, KernelState
 from simulator.trading.execution import SESSIONS_A_YEAR
@@ -57,7 +58,7 @@ def note_exposure(m: MarketArrays, x: ExcessReturns, s: KernelState, c: Curves, 
             _note_symbol(m, x, s, c, r, n, first, end)
         return
     for t in range(first, end):
-        share = 1.0 / equity[t - 1] if equity[t - 1] > 0.0 else 0.0
+        share = c.inverse[t - 1] if equity[t - 1] > 0.0 else 0.0
         earned = beside = 0.0
         for n in range(len(s.positions)):
             weight = s.positions[n].held * m.mark[t - 1, n] * share
@@ -80,11 +81,12 @@ def _note_symbol(
     if held == 0.0 and total == 0.0:
         return
     # Parts of arrays: places in them count from 0, and need not be asked if they count from the end.
-    marks, worths = m.marks[n][first - 1 : end - 1], c.equity[min(r, len(c.equity) - 1)][first - 1 : end - 1]
+    marks, inverse = m.marks[n][first - 1 : end - 1], c.inverse[first - 1 : end - 1]
+    worths = c.equity[min(r, len(c.equity) - 1)][first - 1 : end - 1]
     by_bar, of_session, portion = x.by_bar[first:end, n], x.of_session[first:end, n], x.portion[first:end]
     part, session, beyond = x.part[first - x.since[n] :], x.session[first:end], c.beyond[r]
     for t in range(len(marks)):
-        weight = held * marks[t] / worths[t] if held != 0.0 and worths[t] > 0.0 else 0.0
+        weight = held * marks[t] * inverse[t] if held != 0.0 and worths[t] > 0.0 else 0.0
         total += weight
         usual = total * part[t]
         levels += (weight - usual) * portion[t]
@@ -99,6 +101,7 @@ def end_bar(x: ExcessReturns, s: KernelState, c: Curves, r: int, t: int, gross: 
     """Take down the close of bar t, at which positions are worth `gross`."""
     a = s.account[0]
     c.equity[min(r, len(c.equity) - 1), t] = a.equity
+    c.inverse[t] = 1.0 / a.equity
     c.cash[t] = a.cash
     c.gross[t] = gross
     if not np.isnan(x.free[t]):
@@ -139,43 +142,51 @@ def _level_reward(x: ExcessReturns, s: KernelState) -> float:
     return max(own, pooled) if s.usual.sums[0] > 0.0 else min(own, pooled)
 
 
+@apart
+def sum_up(
+    cash: float, free: Floats, equity: Floats, inverse: Floats, gross: Floats, excess: Floats, beyond: Floats
+) -> tuple[int, float, float, float, float, float, float, float]:
+    """Write returns by session, `excess` and what lies `beyond`, whose benchmark stands there, where they have room.
+    Return the number of sessions, the last equity, the deepest loss below a peak, and sums: of exposure, of returns and
+    of excess returns, each with their squares."""
+    sessions, before, peak, worst, share, deepest = 0, cash, cash, 0.0, 1.0 / cash, 1.0
+    total = squares = raw = raw_squares = exposure = 0.0
+    for t in range(len(equity)):
+        if np.isnan(free[t]):
+            continue
+        worth = equity[t]
+        # A product and no quotient, which would take as long as all the rest.
+        earned = worth * share - 1.0 if worth != before else 0.0
+        over = earned - free[t]
+        raw += earned
+        raw_squares += earned * earned
+        total += over
+        squares += over * over
+        share = inverse[t]
+        exposure += gross[t] * share if worth > 0.0 else 0.0
+        if len(excess) > 0:
+            excess[sessions] = over
+        if len(beyond) > 0:
+            beyond[sessions] = over - beyond[sessions]
+        before = worth
+        peak = max(peak, worth)
+        if worth < deepest * peak:  # dividing takes long: only where it may be the deepest
+            worst = min(worst, worth / peak - 1.0)
+            deepest = (1.0 + worst) * (1.0 + 1e-12)
+        sessions += 1
+    return sessions, before, worst, exposure, raw, raw_squares, total, squares
+
+
 @inner
 def measure(x: ExcessReturns, s: KernelState, c: Curves, r: int) -> None:
     """Write the measures of one member, as simulator.stats.metrics defines them; NaN where there is none."""
     a, equity, found = s.account[0], c.equity[min(r, len(c.equity) - 1)], c.measures[r]
-    by_session = len(c.beyond) > 0
-    sessions = 0
-    before = peak = trough = s.rules.cash
-    total = squares = raw = raw_squares = exposure = worst = 0.0
-    share, deepest = 1.0 / before, 1.0
-    for t in range(len(equity)):
-        free = x.free[t]
-        if np.isnan(free):
-            continue
-        worth = equity[t]
-        # A product and no second quotient, which would take as long as all the rest.
-        earned = worth * share - 1.0 if worth != before else 0.0
-        excess = earned - free
-        raw += earned
-        raw_squares += earned * earned
-        total += excess
-        squares += excess * excess
-        share = 1.0 / worth
-        if worth > 0.0:
-            exposure += c.gross[t] * share
-        if len(c.excess) > 0:
-            c.excess[r, sessions] = excess
-        if by_session:
-            c.beyond[r, sessions] = excess - c.beyond[r, sessions]
-        before = worth
-        if worth > peak:  # the deepest loss below a peak is known at the next one
-            if trough < deepest * peak:  # dividing takes long: only where it may be the deepest
-                worst = min(worst, trough / peak - 1.0)
-                deepest = (1.0 + worst) * (1.0 + 1e-12)
-            peak = trough = worth
-        trough = min(trough, worth)
-        sessions += 1
-    worst = min(worst, trough / peak - 1.0)
+    by_session, none = len(c.beyond) > 0, c.inverse[:0]
+    excess = c.excess[r] if len(c.excess) > 0 else none
+    beyond = c.beyond[r] if by_session else none
+    sessions, before, worst, exposure, raw, raw_squares, total, squares = sum_up(
+        s.rules.cash, x.free, equity, c.inverse, c.gross, excess, beyond
+    )
     mean = total / sessions
     variance = (squares - sessions * mean * mean) / (sessions - 1)
     raw_variance = (raw_squares - raw * raw / sessions) / (sessions - 1)

@@ -40,6 +40,7 @@ from simulator.replay.kernel.arithmetic import (
     TOLERANCE,
     affordable,
     after_cut,
+    cash_rate,
     clearance,
     commission_of,
     initial_margin,
@@ -54,7 +55,7 @@ from simulator.replay.kernel.limits import limit_decision
 from simulator.replay.kernel.market import ExcessReturns, MarketArrays, Targets
 from simulator.replay.kernel.measures import clear_exposure, end_bar, measure, note_exposure, note_target
 from simulator.replay.kernel.protection import leave, on_tick, profit_from, protect, reached, take_profit
-from simulator.replay.kernel.quiet import cash_rate, coast, quiet_until, same_until
+from simulator.replay.kernel.quiet import coast, quiet_until, same_until
 from simulator.replay.kernel.state import Curves, KernelState, Member, PositionState, Room
 from simulator.trading import conditional, sizes
 from simulator.trading.execution import SESSIONS_A_YEAR
@@ -395,7 +396,7 @@ def _close(m: MarketArrays, s: KernelState, t: int) -> float:
     a, rules = s.account[0], s.rules
     earns = not np.isnan(m.cash_return[t])
     if earns:
-        a.cash += a.carried * cash_rate(s, m.cash_return[t], a.carried)
+        a.cash += a.carried * cash_rate(a, rules, m.cash_return[t])
     worth = carried = a.cash
     maintenance = gross = 0.0
     kept = shorts = 0

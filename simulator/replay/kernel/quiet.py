@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.compiled import inner
+from simulator.compiled import apart, inner
 from simulator.market.bars import Floats
 from simulator.replay.kernel.arithmetic import least_worth
 from simulator.replay.kernel.market import ExcessReturns, MarketArrays, Targets
 from simulator.replay.kernel.measures import count_session, keep_positions
-from simulator.replay.kernel.state import Curves, KernelState
+from simulator.replay.kernel.state import Curves, KernelState, Member
 from simulator.trading.execution import SESSIONS_A_YEAR
 
 SAFE_MAINTENANCE = 0.9
@@ -23,11 +23,9 @@ the part of its positions that must be its own where there is debt, so that it s
 ROUNDING = 1e-9
 """Part of equity that a change of position is off by at most, however it is worked out; far more than it is."""
 
-AT_ONCE = 16
-"""Weights that are compared without a look at each."""
-
 AHEAD = 32
-"""Bars that equity is worked out for before decisions that repeat are looked at."""
+"""Bars that equity is worked out for before decisions that repeat are looked at; twice as many each time none asks for
+an order."""
 
 
 @inner
@@ -54,34 +52,56 @@ def _touched(m: MarketArrays, s: KernelState, t: int) -> bool:
     return False
 
 
-@inner
-def cash_rate(s: KernelState, cash_return: float, carried: float) -> float:
-    """Return the interest of a session whose `cash_return` is this, as a fraction of the cash `carried` into it."""
-    rate: float = s.account[0].interest
-    if np.isnan(rate):
-        rate = cash_return
-    return rate + s.rules.margin_spread / SESSIONS_A_YEAR if carried < 0.0 else rate
+@apart
+def _add_up_one(
+    account: tuple[float, float, float, float, float],
+    returns: Floats,
+    marks: Floats,
+    cashes: Floats,
+    worths: Floats,
+    gross: Floats,
+    inverse: Floats,
+) -> None:
+    """Do as `_add_up` for an account of one symbol at most; `account` = (cash, carried, interest, spread, shares)."""
+    cash, carried, interest, spread, held = account
+    within = done = 0
+    for u in range(len(returns)):
+        within += int(np.isnan(returns[u]))
+    while done < len(cashes):
+        # While the sign of the balance lasts no rate waits for it: a balance waits for the one before alone.
+        owing = carried < 0.0
+        more = spread if owing else -0.0  # which changes nothing, not even the sign of 0
+        returns, marks, cashes = returns[done:], marks[done:], cashes[done:]
+        worths, gross, inverse, done = worths[done:], gross[done:], inverse[done:], 0
+        for u in range(len(cashes)):
+            if within == 0 or not np.isnan(returns[u]):
+                cash += carried * ((returns[u] if np.isnan(interest) else interest) + more)
+                carried = cash
+            worth = cash + held * marks[u]
+            cashes[u], worths[u], gross[u], inverse[u] = cash, worth, worth - cash, 1.0 / worth
+            done += 1
+            if (carried < 0.0) != owing:
+                break
 
 
 @inner
 def _add_up(m: MarketArrays, s: KernelState, c: Curves, equity: Floats, t: int, end: int) -> int:
-    """Write equity, cash and what positions are worth at the closes of bars t to before `end`; return the first bar, or
-    `end`, at which there may be a margin call."""
+    """Write equity, its inverse, cash and what positions are worth at the closes of bars t to before `end`; return the
+    first bar, or `end`, at which there may be a margin call."""
     a = s.account[0]
-    cash, carried = a.cash, a.carried
     # Parts of arrays: places in them count from 0, and need not be asked if they count from the end.
-    cashes, worths, gross, returns = c.cash[t:end], equity[t:end], c.gross[t:end], m.cash_return[t:end]
-    for u in range(len(cashes)):
-        if not np.isnan(returns[u]):
-            cash += carried * cash_rate(s, returns[u], carried)
-            carried = cash
-        cashes[u] = worths[u] = cash
-    for i in range(a.active):
-        held, marks = s.positions[s.active[i]].held, m.marks[s.active[i]][t:end]
-        for u in range(len(marks)):
-            worths[u] += held * marks[u]
-    for u in range(len(cashes)):
-        gross[u] = worths[u] - cashes[u]
+    cashes, worths, gross, inverse = c.cash[t:end], equity[t:end], c.gross[t:end], c.inverse[t:end]
+    held, marks = (s.positions[s.active[0]].held, m.marks[s.active[0]]) if a.active == 1 else (0.0, m.year)
+    account = a.cash, a.carried, a.interest, s.rules.margin_spread / SESSIONS_A_YEAR, held
+    _add_up_one(account, m.cash_return[t:end], marks[t:end], cashes, worths, gross, inverse)
+    if a.active > 1:
+        for i in range(a.active):
+            held, marks = s.positions[s.active[i]].held, m.marks[s.active[i]][t:end]
+            for u in range(len(marks)):
+                worths[u] += held * marks[u]
+        for u in range(len(cashes)):
+            gross[u] = worths[u] - cashes[u]
+            inverse[u] = 1.0 / worths[u]
     if (a.cash < 0.0) | (a.carried < 0.0):
         for u in range(len(cashes)):
             if worths[u] < SAFE_MAINTENANCE * gross[u]:
@@ -93,22 +113,16 @@ def _add_up(m: MarketArrays, s: KernelState, c: Curves, equity: Floats, t: int, 
 def same_until(targets: Targets, k: int, last: int) -> int:
     """Return the first decision from k on, before `last`, whose weights are not those of the one before it, all of them
     numbers."""
-    same, weights = targets.weight[k - 1], targets.weight[k:last]
-    for n in range(len(same)):
-        if np.isnan(same[n]):
+    symbols = targets.weight.shape[1]
+    for n in range(symbols):
+        if np.isnan(targets.weight[k - 1, n]):
             return k
-    # Of few symbols many decisions at once; which of them differs is looked for after that.
-    block, first, differ = AT_ONCE // len(same), 0, 0
-    while block > 0 and differ == 0 and first + block <= len(weights):
-        for n in range(len(same)):
-            column, usual = weights[first : first + block, n], same[n]
-            for j in range(len(column)):
-                differ += int(column[j] != usual)
-        first += block if differ == 0 else 0
-    for j in range(first, len(weights)):
-        for n in range(len(same)):
-            if weights[j, n] != same[n]:
-                return k + j
+    # Each weight beside that of the decision before it.
+    now = targets.in_row[k * symbols : last * symbols]
+    before = targets.in_row[(k - 1) * symbols : (last - 1) * symbols]
+    for j in range(len(now)):
+        if now[j] != before[j]:
+            return int(k + j // symbols)
     return last
 
 
@@ -136,15 +150,25 @@ def _idle_until(m: MarketArrays, targets: Targets, s: KernelState, equity: Float
     for i in range(s.account[0].active):
         n = s.active[i]
         weight, held, marks = _asked(targets, s, k, n), s.positions[n].held, m.marks[n]
-        if not (weight > 0.0 and held > 0.0):
+        if not (weight > 0.0 and held > 0.0) or len(due) == 0:
             return k
-        for j in range(len(due)):
-            worth = equity[due[j] - 1]
-            least = least_worth(s.rules, worth) - ROUNDING * worth
-            if not abs(weight * worth - held * marks[due[j] - 1]) < least:
-                due = due[:j]
-                break
+        # All bars there are first, decided at or not: without a look at each they take no time.
+        worths, own, asks = equity[due[0] - 1 : due[-1]], marks[due[0] - 1 : due[-1]], 0
+        for u in range(len(worths)):
+            asks += int(not _is_idle(s.rules, weight * worths[u] - held * own[u], worths[u]))
+        if asks > 0:
+            for j in range(len(due)):
+                worth = equity[due[j] - 1]
+                if not _is_idle(s.rules, weight * worth - held * marks[due[j] - 1], worth):
+                    due = due[:j]
+                    break
     return k + len(due)
+
+
+@inner
+def _is_idle(rules: Member, change: float, worth: float) -> bool:
+    """Return True where `change` of a position, in dollars, surely makes no order."""
+    return abs(change) < least_worth(rules, worth) - ROUNDING * worth
 
 
 @inner
@@ -160,12 +184,13 @@ def coast(
     up to the end, or to the first bar at which a decision may ask for an order, or a margin call may be due. Return
     that bar, and the next decision."""
     r, t, end, k, same = where
-    equity, due, busy = c.equity[min(r, len(c.equity) - 1)], targets.due, False
+    equity, due, busy, ahead = c.equity[min(r, len(c.equity) - 1)], targets.due, False, AHEAD
     shift, others = s.rules.shift, k < same and _asks_for_others(targets, s, k)
     if s.account[0].active == 0 and not others:
         k = same
     while t < end and not busy:
-        stop = min(end, t + AHEAD) if k < same else end
+        stop = min(end, t + ahead) if k < same else end
+        ahead *= 2
         calm = _add_up(m, s, c, equity, t, stop)
         busy, stop = calm < stop, calm
         last = k

@@ -177,13 +177,15 @@ class Room(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """Dollars at every close, `equity` (R, T), or (1, T) where each member may write over the one before; `cash` and
-    `gross` (T,), what positions are worth, of the member played; `positions` (T, N) where books are kept; `measures`
-    (R, 11) in the order of `batch.Results`, or (0, 0); `excess` and `beyond` (R, S) by session, or (0, 0)."""
+    """Dollars at every close, `equity` (R, T), or (1, T) where each member may write over the one before; `cash`,
+    `gross`, what positions are worth, and `inverse`, one over equity (T,), of the member played; `positions` (T, N)
+    where books are kept; `measures` (R, 11) in the order of `batch.Results`, or (0, 0); `excess` and `beyond` (R, S) by
+    session, or (0, 0)."""
 
     equity: Floats
     cash: Floats
     gross: Floats
+    inverse: Floats
     positions: Floats
     measures: Floats
     excess: Floats
@@ -192,5 +194,5 @@ class Curves(NamedTuple):
     @classmethod
     def of_books(cls, bars: int, symbols: int) -> Curves:
         """Return curves for the books of one member."""
-        none = np.empty((0, 0))
-        return cls(np.empty((1, bars)), np.empty(bars), np.empty(bars), np.empty((bars, symbols)), none, none, none)
+        none, (cash, gross, inverse) = np.empty((0, 0)), np.empty((3, bars))
+        return cls(np.empty((1, bars)), cash, gross, inverse, np.empty((bars, symbols)), none, none, none)
