@@ -20,17 +20,15 @@ from pathlib import Path
 
 from simulator.files import keep_private, refuse_special
 from simulator.keys import scrub
+from simulator.llm.connection import BROKEN, Connection, result_code
 from simulator.llm.gateway import Gateway
 from simulator.llm.messages import Usage
-from simulator.llm.storage import result_code
 from simulator.llm.trace import Call, Trace
 
 FILE = "opinions.db"
 LARGEST = 256 * 2**20
 """Bytes of the file above which the older half of its opinions goes."""
 BUSY_SECONDS = 2.0
-
-BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class OpinionStore:
 def _connect(path: Path) -> sqlite3.Connection:
     # For reading too: what a killed writer left half done is undone by whoever may write. Makes no file.
     address = f"{path.resolve().as_uri()}?mode=rw"
-    return sqlite3.connect(address, timeout=BUSY_SECONDS, isolation_level=None, uri=True)
+    return sqlite3.connect(address, timeout=BUSY_SECONDS, isolation_level=None, uri=True, factory=Connection)
 
 
 def _write(path: Path, rows: list[tuple[str, bytes]]) -> None:

@@ -29,6 +29,7 @@ from pydantic_core import from_json
 from simulator.errors import CacheCorruptError
 from simulator.files import folder_aside, keep_private
 from simulator.llm.cache import OUTCOMES, AnswerCache, BadEntry, Entry, Verification, entry_from, unpack
+from simulator.llm.connection import result_code
 from simulator.llm.messages import ChatResponse, Usage
 from simulator.llm.storage import (
     FILE,
@@ -39,7 +40,6 @@ from simulator.llm.storage import (
     check_row,
     connect,
     explain,
-    result_code,
 )
 
 QUARANTINE = "quarantine.jsonl"

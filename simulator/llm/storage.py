@@ -21,6 +21,7 @@ import diskcache
 
 from simulator.errors import CacheCorruptError, LLMError, SimError
 from simulator.files import keep_private, name_aside, refuse_special, sweep, tighten
+from simulator.llm.connection import BROKEN, Connection, result_code
 
 FILE = "cache.db"
 FORMAT = 1
@@ -191,7 +192,7 @@ class Store(diskcache.Cache):  # type: ignore[misc]
 
 def connect(address: str) -> sqlite3.Connection:
     """Connect so that text that is no UTF-8 can be read: such a row is refused, and no failure of the file."""
-    connection = sqlite3.connect(address, timeout=BUSY_SECONDS, isolation_level=None, uri=True)
+    connection = sqlite3.connect(address, timeout=BUSY_SECONDS, isolation_level=None, uri=True, factory=Connection)
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     return connection
 
@@ -296,12 +297,6 @@ def _place(fresh: Path, target: Path) -> None:
             os.rename(fresh, target)
 
 
-def result_code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; 0 where Python itself complains."""
-    code: int = getattr(error, "sqlite_errorcode", 0) or 0
-    return code & 0xFF
-
-
 def explain(error: BaseException | None, folder: Path) -> SimError:
     """Turn an error of SQLite, diskcache or the disk about the cache in `folder` into one line with a way out."""
     if isinstance(error, diskcache.Timeout):
@@ -312,7 +307,7 @@ def explain(error: BaseException | None, folder: Path) -> SimError:
         reason = getattr(error, "strerror", None) or str(error)
         return LLMError(f"LLM cache cannot be used ({reason})", where=where, mend=KEPT)
     code = result_code(error)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or code == sqlite3.SQLITE_ERROR:
+    if code in BROKEN:
         return CacheCorruptError(f"LLM cache is broken ({error})", where=where, mend=REPAIR)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         found = f"LLM cache was locked by another process for {BUSY_SECONDS:.0f} s"

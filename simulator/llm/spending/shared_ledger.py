@@ -26,6 +26,7 @@ from pathlib import Path
 
 from simulator.errors import LLMError, NoResultError
 from simulator.files import born, is_alive, keep_private
+from simulator.llm.connection import BROKEN, Connection, result_code
 from simulator.llm.spending.older_ledger import attach_older, copy_older
 
 FILE = "shared_ledger.db"
@@ -221,6 +222,7 @@ class SharedLedger:
             isolation_level=None,
             check_same_thread=False,
             cached_statements=64,
+            factory=Connection,
         )
         try:
             _to_wal(db)
@@ -263,7 +265,10 @@ class SharedLedger:
         for holder, where, pid, since, seen in db.execute(
             "SELECT * FROM holders WHERE id != ?", (self._holder,)
         ).fetchall():
-            gone = not is_alive(pid, since) if where == place and place else now - seen > UNSEEN_SECONDS
+            # A row that no process wrote has none behind it.
+            gone = [type(one) for one in (where, pid, since, seen)] != [str, int, str, float] or (
+                not is_alive(pid, since) if where == place and place else now - seen > UNSEEN_SECONDS
+            )
             if gone:
                 _clear_holder(db, holder, self.hour)
 
@@ -345,5 +350,7 @@ def _place() -> str:
 
 
 def _explain(error: BaseException, folder: Path) -> LLMError:
-    mend = "make room and allow writing there; deleting it while nothing runs forgets what was spent today"
-    return LLMError(f"shared ledger of calls and dollars cannot be used ({error})", where=str(folder / FILE), mend=mend)
+    found, mend = "is broken", "deleting it while nothing runs forgets what was spent today"
+    if result_code(error) not in BROKEN:
+        found, mend = "cannot be used", f"make room and allow writing there; {mend}"
+    return LLMError(f"shared ledger of calls and dollars {found} ({error})", where=str(folder / FILE), mend=mend)
