@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -76,15 +77,23 @@ def load_inputs(
 
 def refuse_splits(strategy: Strategy[Any], loaded: LoadedInputs) -> None:
     """Raise DataError for a desk on bars as traded that hold a split, or seem to: neither its averages nor its stops
-    reach over one, and prices that are adjusted for it tell of it before it came."""
-    jump = next((note for note in loaded.notes for said in (UNADJUSTED, *IN_OTHER_SHARES) if said in note), None)
+    reach over one, and prices that are adjusted for a later one tell of it before it came. One before the first bar
+    that is read, history included, has changed none of them."""
+    first = loaded.inputs.bars.dates[0]
+    jump = next((note for note in loaded.notes if UNADJUSTED in note or _splits_after(first, note)), None)
     if jump is None:
         return
     from simulator.desk.strategy import Desk
 
     if isinstance(strategy, Desk) and strategy.definition.spec.as_traded:
-        mend = "leave as_traded out on bars adjusted for it, or choose dates on one side of it"
+        mend = f"leave as_traded out on bars adjusted for it, or choose dates after it: the bars read begin on {first}"
         raise DataError(f"as_traded cannot work across a split: {jump}", mend=mend)
+
+
+def _splits_after(first: np.datetime64, note: str) -> bool:
+    """Return True of a note on prices in shares of another day that names a split after the session `first`."""
+    told = re.findall(r"\bon (\d{4}-\d\d-\d\d)", note) if any(said in note for said in IN_OTHER_SHARES) else []
+    return any(np.datetime64(day) > first for day in told)
 
 
 def find_benchmark(strategy: Strategy[Any], symbols: Sequence[str], workspace: Workspace) -> tuple[str, ...]:

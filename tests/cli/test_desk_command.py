@@ -226,22 +226,38 @@ def test_a_watchlist_takes_the_place_of_no_pipe(house: Path) -> None:
     assert (house / "pipe").is_fifo()
 
 
+def write_split(folder: Path, first: date, split_on: date, told: bool) -> None:
+    """Write bars of SYN-TECH-1 as traded to March of 2024, ten for one on a day, in a column where told."""
+    folder.mkdir()
+    lines = ["date,open,high,low,close,volume" + ",stock splits" * told]
+    for day in calendar.sessions(first, date(2024, 3, 28)).dates.tolist():
+        price, split = (1000.0 if day < split_on else 100.0), 10 if day == split_on else 0
+        lines.append(f"{day},{price},{price + 1},{price - 1},{price},1000000" + f",{split}" * told)
+    (folder / "SYN-TECH-1.csv").write_text("\n".join(lines), encoding="utf-8")
+
+
 @pytest.mark.parametrize("told", [False, True])
 def test_prices_as_traded_are_refused_where_they_hold_a_split_or_seem_to(house: Path, told: bool) -> None:
-    path = house / f"split{told}" / "SYN-TECH-1.csv"
-    path.parent.mkdir()
-    lines = ["date,open,high,low,close,volume" + ",stock splits" * told]
-    for day in calendar.sessions(date(2023, 6, 1), date(2024, 3, 28)).dates.tolist():
-        price, split = (1000.0 if day < date(2024, 2, 1) else 100.0), 10 if day == date(2024, 2, 1) else 0
-        lines.append(f"{day},{price},{price + 1},{price - 1},{price},1000000" + f",{split}" * told)
-    path.write_text("\n".join(lines), encoding="utf-8")
-    span = ("run", "--strategy", "momentum_desk", "--bars", path.parent.name, "--symbols", "SYN-TECH-1",
+    write_split(house / f"split{told}", date(2023, 6, 1), date(2024, 2, 1), told)
+    span = ("run", "--strategy", "momentum_desk", "--bars", f"split{told}", "--symbols", "SYN-TECH-1",
             "--from", "2024-01-02", "--to", "2024-03-28")  # fmt: skip
     adjusted, as_traded = (call(house, *span, *more) for more in ((), AS_TRADED))
     assert adjusted.exit_code == 0, adjusted.exception
     assert isinstance(as_traded.exception, SimError)
     assert "across a split: SYN-TECH-1" in str(as_traded.exception)
     assert "2024-02-01" in str(as_traded.exception)
+
+
+def test_a_split_before_the_first_bar_that_is_read_forbids_no_prices_as_traded(house: Path) -> None:
+    write_split(house / "early", date(2022, 6, 1), date(2022, 6, 15), told=True)
+    span = ("run", "--strategy", "momentum_desk", "--bars", "early", "--symbols", "SYN-TECH-1", *AS_TRADED)
+    after, across, before = (
+        call(house, *span, "--from", first, "--to", last)
+        for first, last in (("2024-03-20", "2024-03-28"), ("2023-05-01", "2023-05-05"), ("2022-06-03", "2022-06-13"))
+    )
+    assert after.exit_code == 0, after.exception
+    assert "the bars read begin on 2022-06-01" in str(across.exception), "history reaches over it"
+    assert "2022-06-15" in str(before.exception), "divided by a split to come, they are as nobody saw them"
 
 
 def test_a_sweep_of_a_desk_is_planned_and_no_worker_asks_its_agents(house: Path) -> None:
