@@ -217,6 +217,8 @@ def read_side(events: Sequence[Event], last: date, held: Container[datetime], ap
                 side.order(account, order.submitted_at, order)
         elif event.kind == "forward.fill":
             fill = payloads.read_fill(payload)
+            if minute(fill.at)[:10] > str(last):
+                continue  # of a session that has not ended: the replay has none of it yet
             side.fill(account, fill.at, fill.symbol, fill.quantity, fill.price)
         elif event.kind == "forward.session" and event.account is not None:
             side.close(account, *(payload[one] for one in ("session", "equity", "cash", "positions")))

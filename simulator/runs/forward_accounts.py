@@ -66,12 +66,14 @@ def find_registration(workspace: Workspace, run: str | None) -> Registration:
 
 
 def _refuse_rehearsal(workspace: Workspace, run: str) -> None:
-    """Raise UsageError where `run` is a rehearsal, whose accounts ended with its exchange."""
+    """Raise UsageError where `run` is a rehearsal, whose accounts end with its exchange."""
     ids = [one.name.rpartition("-")[2] for one in workspace.reports.glob("forward-*") if one.is_dir()]
     found = [one for one in ids if one.startswith(run)]
     if found:
         mend = f"`sim forward report {found[0]}` and `sim forward parity {found[0]}` read what it left"
-        raise UsageError(f"{found[0]} is a rehearsal: its accounts ended with its exchange", mend=mend)
+        raise UsageError(
+            f"{found[0]} is a rehearsal: its accounts are those of its exchange, which ends with it", mend=mend
+        )
 
 
 def close_all(

@@ -167,5 +167,7 @@ def test_live_trading_is_confirmed_at_a_terminal_and_by_the_very_sentence(
 
 def test_a_rehearsal_is_no_test_whose_accounts_could_be_asked(workspace: Path) -> None:
     (workspace / "reports" / "forward-sma_cross-b127387fa0").mkdir(parents=True)
-    with pytest.raises(UsageError, match="b127387fa0 is a rehearsal: its accounts ended with its exchange"):
+    with pytest.raises(
+        UsageError, match="b127387fa0 is a rehearsal: its accounts are those of its exchange, which ends with it"
+    ):
         find_registration(find_workspace(str(workspace)), "b127")

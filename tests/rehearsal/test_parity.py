@@ -6,20 +6,21 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simulator.forward.feed import input_digests
-from simulator.market.bars import moment
+from simulator.market.bars import instant, moment
 from simulator.market.calendar import MINUTE, sessions
 from simulator.market.news import load_news
-from simulator.rehearsal.parity import _same
+from simulator.rehearsal.parity import _same, read_side
 from simulator.rehearsal.rehearse import Rehearsal
 from simulator.runs.spec import RunSpec
 from simulator.store.database import Store
+from simulator.store.events import Event
 from simulator.workspace import find_workspace, make_workspace
 
 from ..conftest import _in_this_process
@@ -241,6 +242,19 @@ def test_headlines_that_came_later_change_no_digest_and_a_rewritten_one_does(tmp
     assert input_digests(tmp_path / "data", kept) == kept
     file.write_text('{"headline": "Rates rise"}\n{"headline": "Rates fall"}\n')
     assert input_digests(tmp_path / "data", kept) != kept
+
+
+def test_fills_of_a_session_that_has_not_ended_are_not_compared() -> None:
+    """A close-all fills at the open; the replay goes to the last close."""
+    fills = [
+        Event("forward.fill", f"{day}T09:30:00-04:00", "A", {
+            "id": day, "client_order_id": "", "symbol": "SPY", "quantity": 1.0, "price": 500.0,
+            "at": instant(datetime.fromisoformat(f"{day}T09:30:00-04:00")),
+        })
+        for day in ("2024-06-04", "2024-06-05")
+    ]  # fmt: skip
+    side = read_side(fills, date(2024, 6, 4), (), {})
+    assert [where[1] for where in side.fills] == ["2024-06-04"]
 
 
 def test_another_prompt_or_rule_is_another_rehearsal(council: tuple[Path, Show]) -> None:
