@@ -157,7 +157,7 @@ def test_models_that_obey_a_tools_answer_buy_no_more_than_the_rules_allow(obeyed
 
 def test_every_veto_against_them_stands_in_explain_and_in_the_report(obeyed: Played, sim: Sim) -> None:
     vetoes = Counter(one["rule"] for one in rows_of(obeyed.records, "vetoes"))
-    assert set(vetoes) >= {"class of the score", "entries a day"}
+    assert set(vetoes) == {"class of the score", "entries a day", "no revenge"}
     told = " ".join(sim("explain", "last", "2024-03-04", cwd=obeyed.workspace, env={"COLUMNS": "400"}).stdout.split())
     assert "rule class of the score, symbol SYN-UTIL-1, why the analyzer said STRONG_BUY, the score says BUY" in told
     assert "rule entries a day, symbol SYN-HEAL-2, why 1 entries today" in told
